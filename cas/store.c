@@ -1,0 +1,303 @@
+/*
+ * The blobs of a cache: open, look, settle, list. Opening the cache itself is in
+ * cas/layout.c; writing a blob in cas/ingest.c. No network, no FUSE.
+ */
+#include "cas/store.h"
+
+#include "cas/io.h"
+#include "cas/layout.h"
+#include "cas/record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HASH_CHUNK (256 * 1024) /* bytes read at a time when a blob is re-hashed */
+
+struct cas_store {
+        struct cas_layout layout;
+};
+
+int cas_store_open(const char *path, struct cas_store **ret, char why[CAS_STORE_WHY])
+{
+        struct cas_store *store = calloc(1, sizeof(*store));
+
+        if (!store)
+                return -ENOMEM;
+
+        int r = cas_layout_open(path, &store->layout, why);
+
+        if (r < 0) {
+                free(store);
+                return r;
+        }
+        *ret = store;
+        return 0;
+}
+
+void cas_store_free(struct cas_store *store)
+{
+        if (!store)
+                return;
+        cas_layout_close(&store->layout);
+        free(store);
+}
+
+bool cas_store_readable_by_others(const struct cas_store *store)
+{
+        struct stat st;
+
+        return fstat(store->layout.root, &st) == 0 && (st.st_mode & 077);
+}
+
+int cas_store_statvfs(const struct cas_store *store, struct statvfs *ret)
+{
+        return fstatvfs(store->layout.root, ret) < 0 ? -errno : 0;
+}
+
+int cas_store_blobs_dir(const struct cas_store *store)
+{
+        return store->layout.blobs;
+}
+
+int cas_store_ingest_dir(const struct cas_store *store)
+{
+        return store->layout.ingest;
+}
+
+static bool is_our_file(const struct stat *st)
+{
+        return S_ISREG(st->st_mode) && st->st_uid == geteuid();
+}
+
+static void describe(const struct stat *st, struct cas_blob *ret)
+{
+        ret->size = (uint64_t)st->st_size;
+        ret->blocks = (uint64_t)st->st_blocks;
+        ret->inode = (uint64_t)st->st_ino;
+        ret->mtime = (int64_t)st->st_mtim.tv_sec;
+}
+
+/* Opens what stands under the name if it is a regular file of ours, else -EUCLEAN.
+ * The stat comes first because merely opening a device can do something. */
+static int open_our_file(const struct cas_store *store, const char *hex, struct stat *ret_st)
+{
+        if (fstatat(store->layout.blobs, hex, ret_st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (!is_our_file(ret_st))
+                return -EUCLEAN;
+
+        _cleanup_close_ int fd =
+            openat(store->layout.blobs, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+        if (fd < 0)
+                return errno == ELOOP ? -EUCLEAN : -errno;
+        if (fstat(fd, ret_st) < 0)
+                return -errno;
+        if (!is_our_file(ret_st))
+                return -EUCLEAN;
+        return cas_io_steal_fd(&fd);
+}
+
+int cas_store_open_blob(const struct cas_store *store, const struct cas_digest *digest,
+                        struct cas_blob *ret)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+        struct stat st;
+
+        cas_digest_format(digest, hex);
+
+        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+
+        if (fd < 0)
+                return fd;
+        if (!cas_record_valid(fd, digest, &st))
+                return -EUCLEAN;
+        describe(&st, ret);
+        ret->fd = cas_io_steal_fd(&fd);
+        return 0;
+}
+
+bool cas_blob_intact(const struct cas_blob *blob)
+{
+        struct stat st;
+
+        return fstat(blob->fd, &st) == 0 && (uint64_t)st.st_size == blob->size &&
+               st.st_mtim.tv_sec == blob->mtime && st.st_mtim.tv_nsec == 0;
+}
+
+enum cas_presence cas_store_look(const struct cas_store *store, const struct cas_digest *digest,
+                                 struct cas_blob *ret)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+        struct stat st;
+
+        cas_digest_format(digest, hex);
+
+        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+
+        if (fd < 0)
+                return CAS_ABSENT;
+        describe(&st, ret);
+        ret->fd = -1;
+        return cas_record_valid(fd, digest, &st) ? CAS_VERIFIED : CAS_UNVERIFIED;
+}
+
+static int hash_file(int fd, const atomic_bool *cancelled, struct cas_digest *ret)
+{
+        struct cas_hash *hash;
+        _cleanup_free_ char *chunk = malloc(HASH_CHUNK);
+        uint64_t offset = 0;
+        ssize_t got;
+
+        if (!chunk)
+                return -ENOMEM;
+
+        int r = cas_hash_new(&hash);
+
+        if (r < 0)
+                return r;
+        while ((got = cas_io_read_at(fd, chunk, HASH_CHUNK, offset)) > 0) {
+                if (atomic_load(cancelled)) {
+                        got = -ECANCELED;
+                        break;
+                }
+                cas_hash_update(hash, chunk, (size_t)got);
+                offset += (uint64_t)got;
+        }
+        r = got < 0 ? (int)got : cas_hash_final(hash, ret);
+        cas_hash_free(hash);
+        return r;
+}
+
+/* 0: the file is the digest's content, and did not change while it was hashed. */
+static int check_content(int fd, const struct cas_digest *digest, const struct stat *before,
+                         const atomic_bool *cancelled)
+{
+        struct cas_digest found;
+        struct stat after;
+        int r = hash_file(fd, cancelled, &found);
+
+        if (r < 0)
+                return r;
+        if (fstat(fd, &after) < 0)
+                return -errno;
+        if (!cas_digest_equal(&found, digest) || after.st_size != before->st_size ||
+            after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+            after.st_mtim.tv_nsec != before->st_mtim.tv_nsec)
+                return -EBADMSG;
+        return 0;
+}
+
+int cas_store_revalidate(const struct cas_store *store, const struct cas_digest *digest,
+                         const atomic_bool *cancelled)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+        struct stat st;
+        int r;
+
+        cas_digest_format(digest, hex);
+
+        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+
+        if (fd < 0 && fd != -EUCLEAN)
+                return fd;
+        if (fd >= 0 && cas_record_valid(fd, digest, &st))
+                return 0;
+        r = fd < 0 ? -EBADMSG : check_content(fd, digest, &st, cancelled);
+        if (r == -EBADMSG) {
+                int removed = cas_store_refuse(store, digest);
+
+                return removed < 0 ? removed : r;
+        }
+        if (r == 0)
+                r = cas_record_write(fd, digest, NULL);
+        if (r == 0 && fsync(fd) < 0)
+                r = -errno;
+        return r;
+}
+
+/* A directory that is not empty: aside it goes, under a name nothing else has. */
+static int set_aside(const struct cas_store *store, const char *hex)
+{
+        for (int i = 0; i < 1000; i++) {
+                char name[CAS_DIGEST_HEX + 8];
+
+                snprintf(name, sizeof(name), "%s.%d", hex, i);
+                if (renameat2(store->layout.blobs, hex, store->layout.quarantine, name,
+                              RENAME_NOREPLACE) == 0)
+                        return 0;
+                if (errno != EEXIST && errno != ENOTEMPTY)
+                        return -errno;
+        }
+        return -EEXIST;
+}
+
+int cas_store_refuse(const struct cas_store *store, const struct cas_digest *digest)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+
+        cas_digest_format(digest, hex);
+        if (unlinkat(store->layout.blobs, hex, 0) == 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR && errno != EPERM)
+                return -errno;
+        if (unlinkat(store->layout.blobs, hex, AT_REMOVEDIR) == 0)
+                return 0;
+        if (errno != ENOTEMPTY && errno != EEXIST)
+                return -errno;
+        return set_aside(store, hex);
+}
+
+int cas_store_list(const struct cas_store *store, int (*each)(void *arg, const struct cas_digest *),
+                   void *arg)
+{
+        int fd = openat(store->layout.blobs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        int r = 0;
+
+        if (!dir) {
+                r = -errno;
+                if (fd >= 0)
+                        close(fd);
+                return r;
+        }
+        for (;;) {
+                struct cas_digest digest;
+
+                errno = 0;
+
+                const struct dirent *entry = readdir(dir);
+
+                if (!entry) {
+                        r = -errno;
+                        break;
+                }
+                if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
+                        continue;
+                if (cas_digest_parse(entry->d_name, _D_EXACT_NAMLEN(entry), &digest) < 0)
+                        continue;
+                r = each(arg, &digest);
+                if (r)
+                        break;
+        }
+        closedir(dir);
+        return r;
+}
+
+int cas_store_source(const struct cas_store *store, const struct cas_digest *digest, char *ret,
+                     size_t size)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+        struct stat st;
+
+        cas_digest_format(digest, hex);
+
+        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+
+        return fd < 0 ? fd : cas_record_source(fd, ret, size);
+}
