@@ -1,0 +1,474 @@
+/*
+ * Catalogs: read the files, check every entry, merge them into two sorted tables.
+ * The two text forms are in catalog_json.c and catalog_sums.c. No network.
+ */
+#include "fetch/catalog.h"
+
+#include "cas/io.h"
+#include "fetch/catalog_entry.h"
+#include "fetch/cause.h"
+#include "fetch/url.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct fetch_catalog {
+        struct fetch_asset *assets; /* by digest */
+        size_t asset_count;
+        struct fetch_name *names; /* by bytes */
+        size_t name_count;
+};
+
+/* An entry as it was read; merged away by the end of the load. */
+struct entry {
+        char *name;
+        struct cas_digest digest;
+        uint64_t size;
+        char **urls;
+        const char *path;
+        unsigned line;
+        size_t order;
+};
+
+struct catalog_builder {
+        const char *path; /* of the file being read */
+        struct entry *entries;
+        size_t count;
+        size_t room;
+        char *why;
+};
+
+static int complain_at(struct catalog_builder *builder, const char *path, unsigned line,
+                       const char *format, va_list args)
+{
+        int head = line ? snprintf(builder->why, FETCH_CATALOG_WHY, "%s:%u: ", path, line)
+                        : snprintf(builder->why, FETCH_CATALOG_WHY, "%s: ", path);
+
+        if (head < FETCH_CATALOG_WHY)
+                vsnprintf(builder->why + head, (size_t)(FETCH_CATALOG_WHY - head), format, args);
+        fetch_make_printable(builder->why);
+        return -EINVAL;
+}
+
+int catalog_complain(struct catalog_builder *builder, unsigned line, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+
+        int r = complain_at(builder, builder->path, line, format, args);
+
+        va_end(args);
+        return r;
+}
+
+__attribute__((format(printf, 3, 4))) static int
+complain_entry(struct catalog_builder *builder, const struct entry *entry, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+
+        int r = complain_at(builder, entry->path, entry->line, format, args);
+
+        va_end(args);
+        return r;
+}
+
+static const char *name_complaint(const char *name)
+{
+        if (!*name)
+                return "an empty name";
+        if (strlen(name) > NAME_MAX)
+                return "the name is longer than 255 bytes";
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/'))
+                return "the name is no file name";
+        for (const char *c = name; *c; c++)
+                if (iscntrl((unsigned char)*c))
+                        return "the name contains a control byte";
+        return NULL;
+}
+
+static void free_urls(char **urls)
+{
+        for (char **url = urls; url && *url; url++)
+                free(*url);
+        free(urls);
+}
+
+static bool has_url(char *const *urls, const char *url)
+{
+        for (; urls && *urls; urls++)
+                if (strcmp(*urls, url) == 0)
+                        return true;
+        return false;
+}
+
+/* Appends copies of those of `more` that are not there yet. */
+static int add_urls(char ***urls, const char *const *more, size_t count)
+{
+        size_t have = 0;
+
+        while (*urls && (*urls)[have])
+                have++;
+
+        char **grown = reallocarray(*urls, have + count + 1, sizeof(*grown));
+
+        if (!grown)
+                return -ENOMEM;
+        grown[have] = NULL;
+        *urls = grown;
+        for (size_t i = 0; i < count; i++) {
+                if (has_url(grown, more[i]))
+                        continue;
+                grown[have] = strdup(more[i]);
+                if (!grown[have])
+                        return -ENOMEM;
+                grown[++have] = NULL;
+        }
+        return 0;
+}
+
+static int check_urls(struct catalog_builder *builder, unsigned line, const char *const *urls,
+                      size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                enum fetch_scheme scheme;
+                const char *why;
+
+                if (fetch_url_check(urls[i], &scheme, &why) < 0)
+                        return catalog_complain(builder, line, "%s", why);
+        }
+        return 0;
+}
+
+static struct entry *new_entry(struct catalog_builder *builder)
+{
+        if (builder->count == builder->room) {
+                size_t room = builder->room ? 2 * builder->room : 64;
+                struct entry *grown = reallocarray(builder->entries, room, sizeof(*grown));
+
+                if (!grown)
+                        return NULL;
+                builder->entries = grown;
+                builder->room = room;
+        }
+
+        struct entry *entry = &builder->entries[builder->count];
+
+        *entry = (struct entry){.path = builder->path, .order = builder->count};
+        builder->count++;
+        return entry;
+}
+
+int catalog_add(struct catalog_builder *builder, unsigned line, const char *name,
+                const char *sha256, uint64_t size, const char *const *urls, size_t url_count)
+{
+        const char *why = name_complaint(name);
+        struct cas_digest digest;
+
+        if (why)
+                return catalog_complain(builder, line, "%s", why);
+        if (cas_digest_parse(sha256, strlen(sha256), &digest) < 0)
+                return catalog_complain(builder, line,
+                                        "%s: the digest is not 64 lowercase hex digits", name);
+        if (builder->count == FETCH_CATALOG_ASSETS)
+                return catalog_complain(builder, line, "more than %u assets", FETCH_CATALOG_ASSETS);
+
+        int r = check_urls(builder, line, urls, url_count);
+
+        if (r < 0)
+                return r;
+
+        struct entry *entry = new_entry(builder);
+
+        if (!entry)
+                return -ENOMEM;
+        entry->digest = digest;
+        entry->size = size;
+        entry->line = line;
+        entry->name = strdup(name);
+        return entry->name ? add_urls(&entry->urls, urls, url_count) : -ENOMEM;
+}
+
+static int read_text(struct catalog_builder *builder, char **ret, size_t *ret_length)
+{
+        struct stat st;
+        _cleanup_close_ int fd = open(builder->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                int error = errno;
+
+                catalog_complain(builder, 0, "%s", strerror(error));
+                return -error;
+        }
+        if (!S_ISREG(st.st_mode))
+                return catalog_complain(builder, 0, "not a regular file");
+        if (st.st_size > FETCH_CATALOG_TEXT)
+                return catalog_complain(builder, 0, "larger than %u MiB",
+                                        FETCH_CATALOG_TEXT / 1024 / 1024);
+
+        size_t room = (size_t)st.st_size;
+        _cleanup_free_ char *text = malloc(room + 1);
+        size_t length = 0;
+
+        if (!text)
+                return -ENOMEM;
+        while (length < room) {
+                ssize_t got = cas_io_read_at(fd, text + length, room - length, length);
+
+                if (got < 0) {
+                        catalog_complain(builder, 0, "%s", strerror((int)-got));
+                        return (int)got;
+                }
+                if (got == 0)
+                        break;
+                length += (size_t)got;
+        }
+        *ret = text;
+        *ret_length = length;
+        text = NULL;
+        return 0;
+}
+
+static int read_file(struct catalog_builder *builder)
+{
+        _cleanup_free_ char *bytes = NULL;
+        struct catalog_text text = {.path = builder->path};
+        int r = read_text(builder, &bytes, &text.length);
+
+        if (r < 0)
+                return r;
+        text.bytes = bytes;
+
+        size_t first = 0;
+
+        while (first < text.length && isspace((unsigned char)bytes[first]))
+                first++;
+        if (first < text.length && (bytes[first] == '{' || bytes[first] == '['))
+                return catalog_parse_json(builder, &text);
+        return catalog_parse_sums(builder, &text);
+}
+
+static int by_digest(const void *left, const void *right)
+{
+        const struct entry *a = left;
+        const struct entry *b = right;
+        int order = cas_digest_compare(&a->digest, &b->digest);
+
+        return order ? order : (a->order > b->order) - (a->order < b->order);
+}
+
+static int by_name(const void *left, const void *right)
+{
+        const struct fetch_name *a = left;
+        const struct fetch_name *b = right;
+
+        return strcmp(a->name, b->name);
+}
+
+static int merge_size(struct catalog_builder *builder, struct fetch_asset *asset,
+                      const struct entry *entry)
+{
+        if (entry->size == CAS_SIZE_UNKNOWN || entry->size == asset->size)
+                return 0;
+        if (asset->size != CAS_SIZE_UNKNOWN)
+                return complain_entry(builder, entry, "%s: the digest has another size elsewhere",
+                                      entry->name);
+        asset->size = entry->size;
+        return 0;
+}
+
+/* Entries sorted by digest become one asset a digest. */
+static int merge_assets(struct catalog_builder *builder, struct fetch_catalog *catalog)
+{
+        for (size_t i = 0; i < builder->count; i++) {
+                struct entry *entry = &builder->entries[i];
+                struct fetch_asset *asset = &catalog->assets[catalog->asset_count];
+                bool more = i > 0 && cas_digest_equal(&entry[-1].digest, &entry->digest);
+
+                if (more) {
+                        asset--;
+                } else {
+                        *asset = (struct fetch_asset){entry->digest, CAS_SIZE_UNKNOWN, NULL};
+                        catalog->asset_count++;
+                }
+
+                size_t count = 0;
+
+                while (entry->urls && entry->urls[count])
+                        count++;
+
+                int r = merge_size(builder, asset, entry);
+
+                if (r == 0)
+                        r = add_urls(&asset->urls, (const char *const *)entry->urls, count);
+                if (r < 0)
+                        return r;
+                catalog->names[i] = (struct fetch_name){entry->name, asset};
+                catalog->name_count++;
+                entry->name = NULL;
+        }
+        return 0;
+}
+
+/* The same name twice is one name, if it means the same asset. */
+static int merge_names(struct catalog_builder *builder, struct fetch_catalog *catalog)
+{
+        size_t kept = 0;
+        int r = 0;
+
+        qsort(catalog->names, catalog->name_count, sizeof(*catalog->names), by_name);
+        for (size_t i = 0; i < catalog->name_count; i++) {
+                struct fetch_name *name = &catalog->names[i];
+
+                if (kept == 0 || strcmp(catalog->names[kept - 1].name, name->name) != 0) {
+                        catalog->names[kept++] = *name;
+                        continue;
+                }
+                if (catalog->names[kept - 1].asset != name->asset && r == 0) {
+                        const struct entry *guilty = NULL;
+
+                        for (size_t e = 0; e < builder->count; e++) {
+                                const struct entry *entry = &builder->entries[e];
+                                bool either =
+                                    cas_digest_equal(&entry->digest, &name->asset->digest) ||
+                                    cas_digest_equal(&entry->digest,
+                                                     &catalog->names[kept - 1].asset->digest);
+
+                                if (either && (!guilty || entry->order > guilty->order))
+                                        guilty = entry;
+                        }
+                        r = complain_entry(builder, guilty, "the name %s has another digest elsewhere",
+                                           name->name);
+                }
+                free((char *)name->name);
+        }
+        catalog->name_count = kept;
+        return r;
+}
+
+static int merge(struct catalog_builder *builder, struct fetch_catalog *catalog)
+{
+        if (builder->count == 0)
+                return 0;
+        catalog->assets = calloc(builder->count, sizeof(*catalog->assets));
+        catalog->names = calloc(builder->count, sizeof(*catalog->names));
+        if (!catalog->assets || !catalog->names)
+                return -ENOMEM;
+        qsort(builder->entries, builder->count, sizeof(*builder->entries), by_digest);
+
+        int r = merge_assets(builder, catalog);
+
+        return r < 0 ? r : merge_names(builder, catalog);
+}
+
+static void free_builder(struct catalog_builder *builder)
+{
+        for (size_t i = 0; i < builder->count; i++) {
+                free(builder->entries[i].name);
+                free_urls(builder->entries[i].urls);
+        }
+        free(builder->entries);
+}
+
+int fetch_catalog_load(const char *const *paths, size_t count, struct fetch_catalog **ret,
+                       char why[FETCH_CATALOG_WHY])
+{
+        struct catalog_builder builder = {.why = why};
+        struct fetch_catalog *catalog = calloc(1, sizeof(*catalog));
+        int r = catalog ? 0 : -ENOMEM;
+
+        why[0] = '\0';
+        for (size_t i = 0; r == 0 && i < count; i++) {
+                builder.path = paths[i];
+                r = read_file(&builder);
+        }
+        if (r == 0)
+                r = merge(&builder, catalog);
+        free_builder(&builder);
+        malloc_trim(0); /* a JSON tree is many times its text */
+        if (r < 0) {
+                if (!why[0])
+                        snprintf(why, FETCH_CATALOG_WHY, "%s", strerror(-r));
+                fetch_catalog_free(catalog);
+                return r;
+        }
+        *ret = catalog;
+        return 0;
+}
+
+void fetch_catalog_free(struct fetch_catalog *catalog)
+{
+        if (!catalog)
+                return;
+        for (size_t i = 0; i < catalog->name_count; i++)
+                free((char *)catalog->names[i].name);
+        for (size_t i = 0; i < catalog->asset_count; i++)
+                free_urls(catalog->assets[i].urls);
+        free(catalog->names);
+        free(catalog->assets);
+        free(catalog);
+}
+
+static int asset_order(const void *key, const void *element)
+{
+        const struct fetch_asset *asset = element;
+
+        return cas_digest_compare(key, &asset->digest);
+}
+
+static int name_order(const void *key, const void *element)
+{
+        const struct fetch_name *name = element;
+
+        return strcmp(key, name->name);
+}
+
+const struct fetch_asset *fetch_catalog_find(const struct fetch_catalog *catalog,
+                                             const struct cas_digest *digest)
+{
+        if (catalog->asset_count == 0)
+                return NULL;
+        return bsearch(digest, catalog->assets, catalog->asset_count, sizeof(*catalog->assets),
+                       asset_order);
+}
+
+int fetch_catalog_find_name(const struct fetch_catalog *catalog, const char *name)
+{
+        const struct fetch_name *found = NULL;
+
+        if (catalog->name_count > 0)
+                found = bsearch(name, catalog->names, catalog->name_count,
+                                sizeof(*catalog->names), name_order);
+        return found ? (int)(found - catalog->names) : -ENOENT;
+}
+
+size_t fetch_catalog_asset_count(const struct fetch_catalog *catalog)
+{
+        return catalog->asset_count;
+}
+
+const struct fetch_asset *fetch_catalog_asset(const struct fetch_catalog *catalog, size_t index)
+{
+        return &catalog->assets[index];
+}
+
+size_t fetch_catalog_name_count(const struct fetch_catalog *catalog)
+{
+        return catalog->name_count;
+}
+
+const struct fetch_name *fetch_catalog_name(const struct fetch_catalog *catalog, size_t index)
+{
+        return &catalog->names[index];
+}

@@ -1,0 +1,58 @@
+/*
+ * Catalogs: names, sizes and URLs of assets, from files of two kinds.
+ *
+ *   {"assets": {"NAME": {"sha256": HEX, "url": URL, "urls": [URL…], "size": BYTES}}}
+ *       sha256 is required; unknown keys are ignored at every level
+ *   SHA256SUMS as sha256sum writes and distributions publish it ("HEX  NAME",
+ *       "HEX *NAME", or the BSD form "SHA256 (NAME) = HEX"): the asset's URL is the
+ *       sibling of the file; in its name a '/' becomes '-'
+ *
+ * A file is taken whole or refused whole. Bounds: FETCH_CATALOG_TEXT bytes of text
+ * a file, FETCH_CATALOG_ASSETS assets altogether. Immutable after load, so any
+ * thread may read it.
+ */
+#ifndef FETCH_CATALOG_H
+#define FETCH_CATALOG_H
+
+#include "cas/ingest.h"
+
+#define FETCH_CATALOG_TEXT   (64u * 1024 * 1024)
+#define FETCH_CATALOG_ASSETS 100000u
+#define FETCH_CATALOG_WHY    512 /* bytes of an explanation, with its NUL */
+
+struct fetch_catalog;
+
+struct fetch_asset {
+        struct cas_digest digest;
+        uint64_t size; /* bytes, or CAS_SIZE_UNKNOWN */
+        char **urls;   /* NULL-terminated, in the catalogs' order, no doubles */
+};
+
+struct fetch_name {
+        const char *name; /* 1 to 255 bytes, no '/', no control byte, not "." or ".." */
+        const struct fetch_asset *asset;
+};
+
+/*
+ * Loads the files in order. -EINVAL (and -errno where a file cannot be read) with
+ * "file:line: what is wrong" in `why`: broken text, a bad digest, name or URL, one
+ * name with two digests, one digest with two sizes, too much of anything.
+ */
+int fetch_catalog_load(const char *const *paths, size_t count, struct fetch_catalog **ret,
+                       char why[FETCH_CATALOG_WHY]);
+void fetch_catalog_free(struct fetch_catalog *catalog); /* accepts NULL */
+
+/* NULL where no catalog lists the digest. Valid as long as the catalog. */
+const struct fetch_asset *fetch_catalog_find(const struct fetch_catalog *catalog,
+                                             const struct cas_digest *digest);
+
+/* Index of the name, or -ENOENT. */
+int fetch_catalog_find_name(const struct fetch_catalog *catalog, const char *name);
+
+/* Assets in the order of their digests, names in the order of their bytes. */
+size_t fetch_catalog_asset_count(const struct fetch_catalog *catalog);
+const struct fetch_asset *fetch_catalog_asset(const struct fetch_catalog *catalog, size_t index);
+size_t fetch_catalog_name_count(const struct fetch_catalog *catalog);
+const struct fetch_name *fetch_catalog_name(const struct fetch_catalog *catalog, size_t index);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * One transfer as http.c (the loop) and http_transfer.c (what curl is told and
+ * what its answers mean) share it. Nobody else includes this.
+ */
+#ifndef FETCH_HTTP_TRANSFER_H
+#define FETCH_HTTP_TRANSFER_H
+
+#include "fetch/http.h"
+
+#include <curl/curl.h>
+
+struct http_transfer {
+        struct http_loop *loop;
+        CURL *easy;
+        enum http_method method;
+        struct http_handler handler;
+        void *arg;
+        struct curl_slist *headers;
+        int hops;             /* redirects followed so far */
+        bool answered;        /* handler.response was called */
+        bool refused;         /* … and returned false */
+        size_t discarded;     /* bytes of bodies that nobody wants */
+        char error[CURL_ERROR_SIZE];
+
+        /* The loop's lock. */
+        struct http_transfer *next; /* among those with a command, or starting */
+        bool queued;
+        bool wants_start;
+        bool wants_resume;
+        bool wants_cancel;
+
+        /* The loop's thread only. */
+        struct http_transfer *active_next;
+        struct http_transfer *active_prev;
+        bool active;
+};
+
+/* A transfer with its curl handle set up; NULL without memory. */
+struct http_transfer *http_transfer_new(const struct http_config *config, enum http_method method,
+                                        const char *url, unsigned timeout_ms,
+                                        const struct http_handler *handler, void *arg);
+void http_transfer_free(struct http_transfer *transfer);
+
+/*
+ * curl is done with the handle. true: a redirect was accepted and the handle is
+ * ready to be added again; false: *ret says how it ended.
+ */
+bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct fetch_cause *ret);
+
+#endif

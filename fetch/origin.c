@@ -1,0 +1,53 @@
+/*
+ * The ordered sources of a digest. Pure: asks nobody.
+ */
+#include "fetch/origin.h"
+
+#include "fetch/template.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes `url` over; false without memory. */
+static bool append(char **sources, size_t *count, char *url)
+{
+        if (!url)
+                return false;
+        for (size_t i = 0; i < *count; i++) {
+                if (strcmp(sources[i], url) == 0) {
+                        free(url);
+                        return true;
+                }
+        }
+        sources[(*count)++] = url;
+        return true;
+}
+
+char **fetch_sources(const struct fetch_origins *origins, const struct cas_digest *digest)
+{
+        const struct fetch_asset *asset = fetch_catalog_find(origins->catalog, digest);
+        size_t listed = 0;
+        size_t count = 0;
+
+        while (asset && asset->urls && asset->urls[listed])
+                listed++;
+
+        char **sources = calloc(listed + origins->template_count + 1, sizeof(*sources));
+        bool ok = sources;
+
+        for (size_t i = 0; ok && i < listed; i++)
+                ok = append(sources, &count, strdup(asset->urls[i]));
+        for (size_t i = 0; ok && i < origins->template_count; i++)
+                ok = append(sources, &count, fetch_template_expand(origins->templates[i], digest));
+        if (ok)
+                return sources;
+        fetch_sources_free(sources);
+        return NULL;
+}
+
+void fetch_sources_free(char **sources)
+{
+        for (char **source = sources; source && *source; source++)
+                free(*source);
+        free(sources);
+}

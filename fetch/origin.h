@@ -1,0 +1,20 @@
+/*
+ * From a digest to where its bytes may be: the catalogs' URLs first, then every
+ * origin's template, in the order of the command line, no URL twice.
+ */
+#ifndef FETCH_ORIGIN_H
+#define FETCH_ORIGIN_H
+
+#include "fetch/catalog.h"
+
+struct fetch_origins {
+        const struct fetch_catalog *catalog;
+        const char *const *templates;
+        size_t template_count;
+};
+
+/* A NULL-terminated list, perhaps empty; free it with fetch_sources_free(). NULL without memory. */
+char **fetch_sources(const struct fetch_origins *origins, const struct cas_digest *digest);
+void fetch_sources_free(char **sources); /* accepts NULL */
+
+#endif

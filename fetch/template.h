@@ -1,0 +1,19 @@
+/*
+ * Origins are URL templates: "https://host/assets/{sha256}". Every {sha256} is
+ * replaced by the 64 hex digits of the asset.
+ */
+#ifndef FETCH_TEMPLATE_H
+#define FETCH_TEMPLATE_H
+
+#include "cas/digest.h"
+
+/*
+ * 0, or -EINVAL and in *ret_why (a fixed string) what is wrong: no {sha256}, no
+ * URL, or a scheme that cannot be read.
+ */
+int fetch_template_check(const char *template_url, const char **ret_why);
+
+/* The URL of one asset; the caller frees it. NULL without memory. */
+char *fetch_template_expand(const char *template_url, const struct cas_digest *digest);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * URLs: check, take apart, redact. No network.
+ */
+#include "fetch/url.h"
+
+#include "fetch/cause.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* CURLU_PATH_AS_IS keeps "..": the path that is shown is the path that is asked for. */
+#define PARSE_FLAGS (CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS)
+
+static bool url_has(CURLU *parsed, CURLUPart part)
+{
+        char *value = NULL;
+        bool has = curl_url_get(parsed, part, &value, 0) == CURLUE_OK && value && *value;
+
+        curl_free(value);
+        return has;
+}
+
+static const char *complaint(CURLU *parsed, const char *url)
+{
+        if (strlen(url) > FETCH_URL_MAX)
+                return "the URL is too long";
+        for (const char *c = url; *c; c++)
+                if (*c <= ' ' || *c > '~')
+                        return "the URL contains a space, a control byte or a byte beyond ASCII";
+        if (curl_url_set(parsed, CURLUPART_URL, url, PARSE_FLAGS) != CURLUE_OK)
+                return "not a URL";
+        if (url_has(parsed, CURLUPART_USER) || url_has(parsed, CURLUPART_PASSWORD))
+                return "credentials do not belong in a URL";
+        if (fetch_url_scheme(url) == FETCH_SCHEME_FILE) {
+                if (!url_has(parsed, CURLUPART_PATH))
+                        return "no path in the URL";
+        } else if (!url_has(parsed, CURLUPART_HOST)) {
+                return "no host in the URL";
+        }
+        return NULL;
+}
+
+int fetch_url_check(const char *url, enum fetch_scheme *ret_scheme, const char **ret_why)
+{
+        CURLU *parsed = curl_url();
+        const char *why = parsed ? complaint(parsed, url) : "out of memory";
+
+        curl_url_cleanup(parsed);
+        if (why) {
+                *ret_why = why;
+                return -EINVAL;
+        }
+        *ret_scheme = fetch_url_scheme(url);
+        return 0;
+}
+
+enum fetch_scheme fetch_url_scheme(const char *url)
+{
+        if (strncasecmp(url, "https://", 8) == 0)
+                return FETCH_SCHEME_HTTPS;
+        if (strncasecmp(url, "http://", 7) == 0)
+                return FETCH_SCHEME_HTTP;
+        if (strncasecmp(url, "file://", 7) == 0)
+                return FETCH_SCHEME_FILE;
+        return FETCH_SCHEME_OTHER;
+}
+
+void fetch_url_redact(const char *url, char *ret, size_t size)
+{
+        const char *separator = strstr(url, "://");
+        size_t head = separator ? (size_t)(separator - url) + 3 : 0;
+        const char *authority = url + head;
+        size_t authority_length = strcspn(authority, "/?#");
+        const char *at = memrchr(authority, '@', authority_length);
+        const char *shown = at ? at + 1 : authority;
+        size_t length = strcspn(shown, "?#");
+
+        snprintf(ret, size, "%.*s%.*s%s", (int)head, url, (int)length, shown,
+                 shown[length] ? "?..." : "");
+        fetch_make_printable(ret);
+}
+
+int fetch_url_to_path(const char *url, char **ret)
+{
+        CURLU *parsed = curl_url();
+        char *path = NULL;
+        int r = -EINVAL;
+
+        if (!parsed)
+                return -ENOMEM;
+        /* Decoding refuses %00 and other control bytes: no path is cut short by one. */
+        if (curl_url_set(parsed, CURLUPART_URL, url, PARSE_FLAGS) == CURLUE_OK &&
+            curl_url_get(parsed, CURLUPART_PATH, &path, CURLU_URLDECODE) == CURLUE_OK) {
+                *ret = strdup(path);
+                r = *ret ? 0 : -ENOMEM;
+        }
+        curl_free(path);
+        curl_url_cleanup(parsed);
+        return r;
+}
+
+int fetch_url_from_path(const char *path, char **ret)
+{
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                    "0123456789-._~/"; /* RFC 3986, 2.3, and the separator */
+        char *url = malloc(sizeof("file://") + 3 * strlen(path));
+
+        if (!url)
+                return -ENOMEM;
+
+        char *end = stpcpy(url, "file://");
+
+        for (; *path; path++) {
+                if (strchr(plain, *path))
+                        *end++ = *path;
+                else
+                        end += sprintf(end, "%%%02X", (unsigned char)*path);
+        }
+        *end = '\0';
+        *ret = url;
+        return 0;
+}

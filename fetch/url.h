@@ -1,0 +1,38 @@
+/*
+ * URLs as this room needs them: is it one, which scheme, which path, and what of
+ * it may be shown. Parsing is libcurl's, so that what is checked is what is asked.
+ */
+#ifndef FETCH_URL_H
+#define FETCH_URL_H
+
+#include <stddef.h>
+
+enum fetch_scheme {
+        FETCH_SCHEME_HTTP,
+        FETCH_SCHEME_HTTPS,
+        FETCH_SCHEME_FILE,
+        FETCH_SCHEME_OTHER, /* well-formed, but nothing here can read it */
+};
+
+#define FETCH_URL_MAX 8192 /* bytes: longer ones are refused */
+
+/*
+ * 0 and the scheme, or -EINVAL and in *ret_why (a fixed string) what is wrong with
+ * it: not a URL, control bytes, no host, or a password in it, which every list of
+ * processes would show.
+ */
+int fetch_url_check(const char *url, enum fetch_scheme *ret_scheme, const char **ret_why);
+
+/* The scheme of a URL that is known to be well-formed. */
+enum fetch_scheme fetch_url_scheme(const char *url);
+
+/* The URL without user, password, query and fragment, printable, cut to `size` bytes. */
+void fetch_url_redact(const char *url, char *ret, size_t size);
+
+/* The decoded path of a file:// URL; the caller frees it. -EINVAL, -ENOMEM. */
+int fetch_url_to_path(const char *url, char **ret);
+
+/* file:// and the percent-encoded absolute path; the caller frees it. -ENOMEM. */
+int fetch_url_from_path(const char *path, char **ret);
+
+#endif
