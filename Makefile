@@ -49,7 +49,8 @@ libfs    := $(B)/libfs.a
 all: $(B)/assetfs
 
 $(B)/assetfs: $(B)/fs/main.o $(libfs) $(libfetch) $(libcas)
-	$(CC) $(all_ldflags) -o $@ $^ $(dep_libs)
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^ $(dep_libs)
 
 $(libcas): $(cas_objects)
 $(libfetch): $(fetch_objects)
@@ -60,7 +61,8 @@ $(libcas) $(libfetch) $(libfs):
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+	@echo "  cc $<"
+	@$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
 install: $(B)/assetfs
 	install -D -m 755 $(B)/assetfs $(DESTDIR)$(PREFIX)/bin/assetfs

@@ -46,8 +46,8 @@ static int open_part(struct cas_ingest *ingest)
         snprintf(ingest->name, sizeof(ingest->name), "%s.part", hex);
         if (unlinkat(dir, ingest->name, 0) < 0 && errno != ENOENT)
                 return -errno;
-        ingest->fd = openat(dir, ingest->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                            0600);
+        ingest->fd =
+            openat(dir, ingest->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         return ingest->fd < 0 ? -errno : 0;
 }
 

@@ -118,9 +118,7 @@ static int take_lock(int root, char why[CAS_STORE_WHY])
         }
         if (writable) {
                 int length = snprintf(pid, sizeof(pid), "%d\n", getpid());
-                int r = ftruncate(fd, 0) < 0
-                            ? -errno
-                            : cas_io_write_at(fd, pid, (size_t)length, 0);
+                int r = ftruncate(fd, 0) < 0 ? -errno : cas_io_write_at(fd, pid, (size_t)length, 0);
 
                 /* A full disk must not keep hits from being served. */
                 if (r < 0 && r != -ENOSPC && r != -EDQUOT)

@@ -20,7 +20,7 @@ struct cas_map {
         uint64_t seed;
 };
 
-int cas_map_init(struct cas_map *map); /* 0 or -ENOMEM */
+int cas_map_init(struct cas_map *map);     /* 0 or -ENOMEM */
 void cas_map_destroy(struct cas_map *map); /* the entries stay their owner's */
 
 struct cas_map_entry *cas_map_find(const struct cas_map *map, const struct cas_digest *digest);

@@ -348,8 +348,8 @@ static int merge_names(struct catalog_builder *builder, struct fetch_catalog *ca
                                 if (either && (!guilty || entry->order > guilty->order))
                                         guilty = entry;
                         }
-                        r = complain_entry(builder, guilty, "the name %s has another digest elsewhere",
-                                           name->name);
+                        r = complain_entry(builder, guilty,
+                                           "the name %s has another digest elsewhere", name->name);
                 }
                 free((char *)name->name);
         }
@@ -448,8 +448,8 @@ int fetch_catalog_find_name(const struct fetch_catalog *catalog, const char *nam
         const struct fetch_name *found = NULL;
 
         if (catalog->name_count > 0)
-                found = bsearch(name, catalog->names, catalog->name_count,
-                                sizeof(*catalog->names), name_order);
+                found = bsearch(name, catalog->names, catalog->name_count, sizeof(*catalog->names),
+                                name_order);
         return found ? (int)(found - catalog->names) : -ENOENT;
 }
 

@@ -103,8 +103,8 @@ static int add_line(struct catalog_builder *builder, const char *folder, unsigne
                 return r;
         for (char *slash = strchr(name, '/'); slash; slash = strchr(slash, '/'))
                 *slash = '-';
-        return catalog_add(builder, number, name, hex, CAS_SIZE_UNKNOWN,
-                           (const char *const[]){url}, 1);
+        return catalog_add(builder, number, name, hex, CAS_SIZE_UNKNOWN, (const char *const[]){url},
+                           1);
 }
 
 int catalog_parse_sums(struct catalog_builder *builder, const struct catalog_text *text)

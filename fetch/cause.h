@@ -37,9 +37,8 @@ struct fetch_cause {
 };
 
 /* Sets kind and text; source and status stay. The text is cut to size and made printable. */
-__attribute__((format(printf, 3, 4))) void fetch_cause_set(struct fetch_cause *cause,
-                                                           enum fetch_kind kind,
-                                                           const char *format, ...);
+__attribute__((format(printf, 3, 4))) void
+fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char *format, ...);
 
 /* FETCH_DISK with `error` (positive) and its words. */
 void fetch_cause_set_disk(struct fetch_cause *cause, int error, const char *doing);

@@ -20,10 +20,10 @@ struct http_loop;
 struct http_transfer;
 
 struct http_config {
-        const char *ca_file;     /* PEM; NULL: the system's CAs */
-        const char *proxy;       /* NULL: the usual environment variables */
-        unsigned stall_seconds;  /* below min_rate for so long: stalled */
-        unsigned min_rate;       /* bytes a second */
+        const char *ca_file;    /* PEM; NULL: the system's CAs */
+        const char *proxy;      /* NULL: the usual environment variables */
+        unsigned stall_seconds; /* below min_rate for so long: stalled */
+        unsigned min_rate;      /* bytes a second */
         unsigned connect_seconds;
 };
 

@@ -168,7 +168,8 @@ static bool follow(struct http_transfer *transfer, struct fetch_cause *ret)
         curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &from);
         curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &to);
         if (!from || !to) {
-                fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "HTTP %d without a Location", ret->status);
+                fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "HTTP %d without a Location",
+                                ret->status);
                 return false;
         }
 

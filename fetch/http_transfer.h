@@ -16,10 +16,10 @@ struct http_transfer {
         struct http_handler handler;
         void *arg;
         struct curl_slist *headers;
-        int hops;             /* redirects followed so far */
-        bool answered;        /* handler.response was called */
-        bool refused;         /* … and returned false */
-        size_t discarded;     /* bytes of bodies that nobody wants */
+        int hops;         /* redirects followed so far */
+        bool answered;    /* handler.response was called */
+        bool refused;     /* … and returned false */
+        size_t discarded; /* bytes of bodies that nobody wants */
         char error[CURL_ERROR_SIZE];
 
         /* The loop's lock. */

@@ -21,12 +21,12 @@ struct fetch_pipe {
         pthread_mutex_t lock;
         pthread_cond_t moved;
         char *ring;
-        uint64_t written;    /* lock; bytes ever put */
-        uint64_t read;       /* lock; bytes ever consumed */
-        bool announced;      /* lock */
+        uint64_t written; /* lock; bytes ever put */
+        uint64_t read;    /* lock; bytes ever consumed */
+        bool announced;   /* lock */
         uint64_t announced_size;
-        bool starved;        /* lock; the producer was refused and waits to be resumed */
-        bool finished;       /* lock */
+        bool starved;  /* lock; the producer was refused and waits to be resumed */
+        bool finished; /* lock */
 };
 
 int fetch_pipe_init(struct fetch_pipe *pipe); /* 0 or -ENOMEM */

@@ -1,0 +1,19 @@
+/*
+ * The clock that every bound in time is measured with: monotonic, so that a jump
+ * of the wall clock ends nobody's wait.
+ */
+#ifndef FETCH_CLOCK_H
+#define FETCH_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t fetch_now_ms(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * The facade: one transfer loop, the flights, the size questions, and the order in
+ * which they start and stop.
+ */
+#include "fetch/fetch.h"
+
+#include "fetch/flight.h"
+#include "fetch/size.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct fetch {
+        struct fetch_config config;
+        struct http_loop *loop;
+        struct fetch_flights *flights;
+        struct fetch_sizes *sizes;
+};
+
+int fetch_new(const struct fetch_config *config, struct fetch **ret)
+{
+        struct fetch *fetch = calloc(1, sizeof(*fetch));
+
+        if (!fetch)
+                return -ENOMEM;
+        fetch->config = *config;
+
+        int r = http_loop_new(&config->http, &fetch->loop);
+
+        if (r == 0)
+                r = fetch_flights_new(config, fetch->loop, &fetch->flights);
+        if (r == 0)
+                r = fetch_sizes_new(config, fetch->loop, &fetch->sizes);
+        if (r < 0) {
+                fetch_free(fetch);
+                return r;
+        }
+        *ret = fetch;
+        return 0;
+}
+
+void fetch_stop(struct fetch *fetch)
+{
+        http_loop_cancel_all(fetch->loop);
+        fetch_flights_stop(fetch->flights);
+        fetch_sizes_stop(fetch->sizes);
+}
+
+void fetch_free(struct fetch *fetch)
+{
+        if (!fetch)
+                return;
+        http_loop_free(fetch->loop); /* first: its thread calls into the other two */
+        fetch_flights_free(fetch->flights);
+        fetch_sizes_free(fetch->sizes);
+        free(fetch);
+}
+
+void fetch_blob(struct fetch *fetch, const struct cas_digest *digest, struct fetch_waiter *waiter)
+{
+        fetch_flights_join(fetch->flights, digest, waiter);
+}
+
+void fetch_size(struct fetch *fetch, const struct cas_digest *digest, struct fetch_waiter *waiter)
+{
+        fetch_sizes_ask(fetch->sizes, digest, waiter);
+}
+
+uint64_t fetch_known_size(struct fetch *fetch, const struct cas_digest *digest)
+{
+        const struct fetch_asset *asset = fetch_catalog_find(fetch->config.origins.catalog, digest);
+
+        if (asset && asset->size != CAS_SIZE_UNKNOWN)
+                return asset->size;
+        return fetch_sizes_known(fetch->sizes, digest);
+}
+
+bool fetch_leave_blob(struct fetch *fetch, struct fetch_waiter *waiter)
+{
+        return fetch_flights_leave(fetch->flights, waiter);
+}
+
+bool fetch_leave_size(struct fetch *fetch, struct fetch_waiter *waiter)
+{
+        return fetch_sizes_leave(fetch->sizes, waiter);
+}
+
+bool fetch_in_flight(struct fetch *fetch, const struct cas_digest *digest)
+{
+        return fetch_flights_has(fetch->flights, digest);
+}
+
+bool fetch_last_failure(struct fetch *fetch, const struct cas_digest *digest,
+                        struct fetch_cause *ret)
+{
+        return fetch_flights_last_failure(fetch->flights, digest, ret);
+}

@@ -1,0 +1,95 @@
+/*
+ * The facade fs uses: bring a blob into the store, or tell its size, without
+ * making the asker wait. An answer comes through a waiter, from another thread.
+ *
+ * One flight per digest, however many wait for it: the flight goes on when they
+ * leave. At most `max_downloads` flights run at once, the others queue.
+ *
+ * Threads: all functions at any time from any thread, but new, stop and free.
+ * Locks: fetch has two, of the flights and of the sizes; neither is held while a
+ * waiter or the report is called. Does not log: it reports.
+ */
+#ifndef FETCH_FETCH_H
+#define FETCH_FETCH_H
+
+#include "cas/store.h"
+#include "fetch/cause.h"
+#include "fetch/http.h"
+#include "fetch/origin.h"
+
+struct fetch;
+
+enum fetch_event {
+        FETCH_EVENT_FETCHED,     /* downloaded and published */
+        FETCH_EVENT_REVALIDATED, /* a blob without a record was hashed and is right */
+        FETCH_EVENT_REFUSED,     /* what stood in the cache was wrong and is gone; goes on */
+        FETCH_EVENT_FAILED,
+};
+
+struct fetch_report {
+        enum fetch_event event;
+        struct cas_digest digest;
+        const struct fetch_cause *cause; /* its source also where nothing failed */
+        uint64_t bytes;                  /* received, from all sources */
+        int64_t duration_ms;
+        unsigned sources; /* tried */
+};
+
+struct fetch_config {
+        struct cas_store *store;
+        struct fetch_origins origins;
+        struct http_config http;
+        uint64_t bound;         /* bytes an asset may have */
+        unsigned max_downloads; /* at once */
+        unsigned size_timeout_ms;
+        /* Called from a flight's thread, once for each event. */
+        void (*report)(void *arg, const struct fetch_report *report);
+        void *report_arg;
+};
+
+/* Embedded in what waits. The asker sets `done`; the rest is fetch's. */
+struct fetch_waiter {
+        /* Once, perhaps before the asking function returned, unless fetch_leave_*() said true.
+         * `size` is the blob's or asset's size in bytes where cause->kind is FETCH_OK. */
+        void (*done)(struct fetch_waiter *waiter, const struct fetch_cause *cause, uint64_t size);
+
+        struct fetch_crowd *crowd;
+        struct fetch_waiter *next;
+        struct fetch_waiter *prev;
+};
+
+/* `config` is copied; what it points to has to live as long as the fetch. 0 or -errno. */
+int fetch_new(const struct fetch_config *config, struct fetch **ret);
+
+/* Ends every flight and size question with FETCH_CANCELLED; new ones end so at once. Joins all
+ * threads: no waiter is called after it returned. */
+void fetch_stop(struct fetch *fetch);
+void fetch_free(struct fetch *fetch); /* after stop; accepts NULL */
+
+/* Waits until the blob is in the store (FETCH_OK), or it failed. */
+void fetch_blob(struct fetch *fetch, const struct cas_digest *digest, struct fetch_waiter *waiter);
+
+/*
+ * Waits for the asset's size, asked of the sources. FETCH_OK with CAS_SIZE_UNKNOWN:
+ * there is one, but nobody says its size. `waiter` may be NULL: asks ahead.
+ */
+void fetch_size(struct fetch *fetch, const struct cas_digest *digest, struct fetch_waiter *waiter);
+
+/* The size if it is known without asking: from a catalog or remembered; else CAS_SIZE_UNKNOWN. */
+uint64_t fetch_known_size(struct fetch *fetch, const struct cas_digest *digest);
+
+/*
+ * true: the waiter left and will not be called. false: it is being called, or was.
+ * Of the two, the one that matches the question that was asked.
+ */
+bool fetch_leave_blob(struct fetch *fetch, struct fetch_waiter *waiter);
+bool fetch_leave_size(struct fetch *fetch, struct fetch_waiter *waiter);
+
+/* Is a flight for the digest under way or queued? */
+bool fetch_in_flight(struct fetch *fetch, const struct cas_digest *digest);
+
+/* The last failed flight of the digest; false where there was none, or a later one went well. */
+bool fetch_last_failure(struct fetch *fetch, const struct cas_digest *digest,
+                        struct fetch_cause *ret);
+
+#endif

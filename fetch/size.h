@@ -1,0 +1,25 @@
+/*
+ * Size questions: how large is an asset that is not here? Asked of the sources in
+ * order, by HEAD, or by a range of one byte where HEAD tells nothing. No thread
+ * waits: a question is a chain of transfers on the loop's thread, bounded in time,
+ * and its answer is remembered.
+ */
+#ifndef FETCH_SIZE_H
+#define FETCH_SIZE_H
+
+#include "fetch/crowd.h"
+
+struct fetch_sizes;
+
+int fetch_sizes_new(const struct fetch_config *config, struct http_loop *loop,
+                    struct fetch_sizes **ret);
+/* The caller has told the loop to cancel all transfers. Returns when no question is open. */
+void fetch_sizes_stop(struct fetch_sizes *sizes);
+void fetch_sizes_free(struct fetch_sizes *sizes); /* accepts NULL */
+
+void fetch_sizes_ask(struct fetch_sizes *sizes, const struct cas_digest *digest,
+                     struct fetch_waiter *waiter);
+uint64_t fetch_sizes_known(struct fetch_sizes *sizes, const struct cas_digest *digest);
+bool fetch_sizes_leave(struct fetch_sizes *sizes, struct fetch_waiter *waiter);
+
+#endif

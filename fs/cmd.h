@@ -1,0 +1,10 @@
+/*
+ * The verbs, a cmd_*.c each. argv[0] is the verb; the return value is the exit
+ * status: 0, 1 (failed, after one line on stderr), 2 (usage).
+ */
+#ifndef FS_CMD_H
+#define FS_CMD_H
+
+int cmd_mount(int argc, char **argv);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * The mount point before the mount. A daemon that was killed leaves a mount that
+ * answers ENOTCONN; that one, if it is an assetfs, is taken away.
+ */
+#include "fs/mountpoint.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TYPE "fuse.assetfs"
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. In place. */
+static void unescape(char *text)
+{
+        char *to = text;
+
+        for (const char *from = text; *from; from++) {
+                if (from[0] == '\\' && from[1] && from[2] && from[3]) {
+                        *to++ =
+                            (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+                        from += 3;
+                } else {
+                        *to++ = *from;
+                }
+        }
+        *to = '\0';
+}
+
+/* The type of the topmost mount at exactly `path` into `type`; false where there is none. */
+static bool find_mount(const char *path, char type[64])
+{
+        FILE *file = fopen("/proc/self/mountinfo", "re");
+        char *line = NULL;
+        size_t room = 0;
+        bool found = false;
+
+        if (!file)
+                return false;
+        while (getline(&line, &room, file) > 0) {
+                char point[PATH_MAX];
+                const char *separator = strstr(line, " - ");
+
+                if (!separator || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
+                        continue;
+                unescape(point);
+                if (strcmp(point, path) == 0)
+                        found = sscanf(separator, " - %63s", type) == 1;
+        }
+        free(line);
+        fclose(file);
+        return found;
+}
+
+/* realpath() that does not touch the last component, which may be a dead mount. */
+static int make_absolute(char *path, size_t size)
+{
+        size_t length = strlen(path);
+        char parent[PATH_MAX];
+        char real[PATH_MAX];
+
+        while (length > 1 && path[length - 1] == '/')
+                path[--length] = '\0';
+
+        char *slash = strrchr(path, '/');
+        const char *last = slash ? slash + 1 : path;
+
+        if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0) {
+                if (!realpath(path, real))
+                        return -errno;
+                return snprintf(path, size, "%s", real) < (int)size ? 0 : -ENAMETOOLONG;
+        }
+        if (!slash)
+                strcpy(parent, ".");
+        else
+                snprintf(parent, sizeof(parent), "%.*s", (int)(slash == path ? 1 : slash - path),
+                         path);
+        if (!realpath(parent, real))
+                return -errno;
+
+        char joined[2 * PATH_MAX];
+
+        snprintf(joined, sizeof(joined), "%s/%s", strcmp(real, "/") == 0 ? "" : real, last);
+        return snprintf(path, size, "%s", joined) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+static void unmount_dead(const char *path)
+{
+        if (geteuid() == 0) {
+                umount2(path, MNT_DETACH);
+                return;
+        }
+
+        pid_t child = fork();
+
+        if (child == 0) {
+                execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--", path, (char *)NULL);
+                _exit(127);
+        }
+        if (child > 0)
+                waitpid(child, NULL, 0);
+}
+
+static int complain(int error, char *why, size_t size, const char *words)
+{
+        snprintf(why, size, "%s", words);
+        return error;
+}
+
+/* A path below the cache would be a mount inside the store. */
+static bool is_inside(const char *path, const char *directory)
+{
+        char real[PATH_MAX];
+        size_t length;
+
+        if (!realpath(directory, real))
+                return false;
+        length = strlen(real);
+        return strncmp(path, real, length) == 0 && (path[length] == '/' || !path[length]);
+}
+
+int fs_mountpoint_prepare(char *path, size_t size, const char *cache, char *why, size_t why_size)
+{
+        char type[64] = "";
+        struct stat st;
+        int r = make_absolute(path, size);
+
+        if (r < 0)
+                return complain(r, why, why_size, strerror(-r));
+        if (stat(path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
+                if (!find_mount(path, type) || strcmp(type, TYPE) != 0)
+                        return complain(-ENOTCONN, why, why_size,
+                                        "a dead mount that is not an assetfs is there");
+                unmount_dead(path);
+        }
+        if (stat(path, &st) < 0)
+                return complain(-errno, why, why_size, strerror(errno));
+        if (!S_ISDIR(st.st_mode))
+                return complain(-ENOTDIR, why, why_size, strerror(ENOTDIR));
+        /* The last component may have been a symlink; now it can be followed. */
+        char real[PATH_MAX];
+
+        if (realpath(path, real) && strlen(real) < size)
+                strcpy(path, real);
+        if (find_mount(path, type)) {
+                snprintf(why, why_size, "busy: a file system of type %s is mounted there", type);
+                return -EBUSY;
+        }
+        if (is_inside(path, cache))
+                return complain(-EBUSY, why, why_size, "it lies inside the cache");
+        return 0;
+}

@@ -1,0 +1,316 @@
+/*
+ * argv into struct fs_options. Opens nothing; only makes paths absolute, because
+ * the daemon leaves the directory it was started in.
+ */
+#include "fs/options.h"
+
+#include "fetch/template.h"
+#include "fs/log.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define USAGE_ERROR 2
+
+const char fs_options_usage[] =
+    "usage: assetfs mount [-f] --cache DIR --origin URL... [--catalog FILE]...\n"
+    "                     [--max-asset-size SIZE] [--max-downloads N] [--ca FILE] [--proxy URL]\n"
+    "                     [--stall-timeout SEC] [--min-rate RATE] [--open-timeout SEC]\n"
+    "                     [-o OPT,...] MOUNTPOINT\n";
+
+enum {
+        OPTION_CACHE = 256,
+        OPTION_ORIGIN,
+        OPTION_CATALOG,
+        OPTION_MAX_ASSET_SIZE,
+        OPTION_MAX_DOWNLOADS,
+        OPTION_CA,
+        OPTION_PROXY,
+        OPTION_STALL_TIMEOUT,
+        OPTION_MIN_RATE,
+        OPTION_OPEN_TIMEOUT,
+};
+
+static const struct option long_options[] = {
+    {"cache", required_argument, NULL, OPTION_CACHE},
+    {"origin", required_argument, NULL, OPTION_ORIGIN},
+    {"catalog", required_argument, NULL, OPTION_CATALOG},
+    {"max-asset-size", required_argument, NULL, OPTION_MAX_ASSET_SIZE},
+    {"max-downloads", required_argument, NULL, OPTION_MAX_DOWNLOADS},
+    {"ca", required_argument, NULL, OPTION_CA},
+    {"proxy", required_argument, NULL, OPTION_PROXY},
+    {"stall-timeout", required_argument, NULL, OPTION_STALL_TIMEOUT},
+    {"min-rate", required_argument, NULL, OPTION_MIN_RATE},
+    {"open-timeout", required_argument, NULL, OPTION_OPEN_TIMEOUT},
+    {0},
+};
+
+int fs_parse_size(const char *text, uint64_t *ret)
+{
+        static const char units[] = "KMGT";
+        char *end;
+
+        if (*text < '0' || *text > '9')
+                return -EINVAL;
+        errno = 0;
+
+        uint64_t value = strtoull(text, &end, 10);
+        const char *unit = *end ? strchr(units, *end) : NULL;
+        unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+
+        if (errno || (*end && (!unit || end[1])) || value > (uint64_t)INT64_MAX >> shift)
+                return -EINVAL;
+        *ret = value << shift;
+        return 0;
+}
+
+static int usage_error(const char *option, const char *value, const char *why)
+{
+        fs_fail("%s %s: %s", option, value, why);
+        return USAGE_ERROR;
+}
+
+static int parse_number(const char *option, const char *text, unsigned least, unsigned most,
+                        unsigned *ret)
+{
+        uint64_t value;
+
+        if (fs_parse_size(text, &value) < 0 || value < least || value > most) {
+                char why[64];
+
+                snprintf(why, sizeof(why), "not a number from %u to %u", least, most);
+                return usage_error(option, text, why);
+        }
+        *ret = (unsigned)value;
+        return 0;
+}
+
+static int parse_id(const char *text, bool group, unsigned *ret)
+{
+        const struct passwd *user = group ? NULL : getpwnam(text);
+        const struct group *found = group ? getgrnam(text) : NULL;
+        char *end;
+
+        if (user) {
+                *ret = user->pw_uid;
+                return 0;
+        }
+        if (found) {
+                *ret = found->gr_gid;
+                return 0;
+        }
+        errno = 0;
+
+        unsigned long value = strtoul(text, &end, 10);
+
+        if (errno || end == text || *end || value >= UINT_MAX)
+                return -EINVAL;
+        *ret = (unsigned)value;
+        return 0;
+}
+
+/* Options that are the kernel's or fusermount3's; ours always include ro, nosuid and nodev. */
+static bool is_passed_on(const char *option)
+{
+        static const char *const known[] = {"allow_other", "allow_root", "ro",      "nosuid",
+                                            "nodev",       "noexec",     "noatime", NULL};
+
+        for (const char *const *name = known; *name; name++)
+                if (strcmp(option, *name) == 0)
+                        return true;
+        return strncmp(option, "context=", 8) == 0 || strncmp(option, "fsname=", 7) == 0;
+}
+
+static int parse_mount_option(struct fs_options *options, const char *option)
+{
+        char *end;
+
+        if (strncmp(option, "uid=", 4) == 0)
+                return parse_id(option + 4, false, &options->uid) == 0
+                           ? 0
+                           : usage_error("-o", option, "no such user");
+        if (strncmp(option, "gid=", 4) == 0)
+                return parse_id(option + 4, true, &options->gid) == 0
+                           ? 0
+                           : usage_error("-o", option, "no such group");
+        if (strncmp(option, "umask=", 6) == 0) {
+                unsigned long value = strtoul(option + 6, &end, 8);
+
+                if (!option[6] || *end || value > 0777)
+                        return usage_error("-o", option, "not an octal mask");
+                options->umask = (mode_t)value;
+                return 0;
+        }
+        if (!is_passed_on(option))
+                return usage_error("-o", option, "unknown option");
+
+        size_t used = strlen(options->fuse_options);
+        size_t room = sizeof(options->fuse_options) - used;
+
+        if (strlen(option) + 2 > room)
+                return usage_error("-o", option, "too long");
+        snprintf(options->fuse_options + used, room, ",%s", option);
+        return 0;
+}
+
+static int parse_mount_options(struct fs_options *options, char *list)
+{
+        char *rest;
+
+        for (char *option = strtok_r(list, ",", &rest); option;
+             option = strtok_r(NULL, ",", &rest)) {
+                int r = parse_mount_option(options, option);
+
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+static int add_origin(struct fs_options *options, const char *url)
+{
+        const char *why;
+
+        if (fetch_template_check(url, &why) < 0)
+                return usage_error("--origin", url, why);
+        if (options->origin_count == FS_ORIGINS_MAX)
+                return usage_error("--origin", url, "too many origins");
+        options->origins[options->origin_count++] = url;
+        return 0;
+}
+
+static int add_catalog(struct fs_options *options, const char *path)
+{
+        if (options->catalog_count == FS_CATALOGS_MAX)
+                return usage_error("--catalog", path, "too many catalogs");
+        options->catalogs[options->catalog_count++] = path;
+        return 0;
+}
+
+static int set_cache(struct fs_options *options, const char *path)
+{
+        if (!*path || strlen(path) >= sizeof(options->cache))
+                return usage_error("--cache", path, "not a path");
+        strcpy(options->cache, path);
+        return 0;
+}
+
+static int set_ca(struct fs_options *options, const char *path)
+{
+        free(options->ca_file);
+        options->ca_file = realpath(path, NULL);
+        if (!options->ca_file || access(options->ca_file, R_OK) < 0)
+                return fs_fail("--ca %s: %s", path, strerror(errno));
+        return 0;
+}
+
+static int parse_option(struct fs_options *options, int option, char *value)
+{
+        switch (option) {
+        case 'f':
+                options->foreground = true;
+                return 0;
+        case 'o':
+                return parse_mount_options(options, value);
+        case OPTION_CACHE:
+                return set_cache(options, value);
+        case OPTION_ORIGIN:
+                return add_origin(options, value);
+        case OPTION_CATALOG:
+                return add_catalog(options, value);
+        case OPTION_MAX_ASSET_SIZE:
+                if (fs_parse_size(value, &options->max_asset_size) == 0 && options->max_asset_size)
+                        return 0;
+                return usage_error("--max-asset-size", value, "not a size (1024, 10K, 8G, ...)");
+        case OPTION_MAX_DOWNLOADS:
+                return parse_number("--max-downloads", value, 1, 1024, &options->max_downloads);
+        case OPTION_CA:
+                return set_ca(options, value);
+        case OPTION_PROXY:
+                options->proxy = value;
+                return 0;
+        case OPTION_STALL_TIMEOUT:
+                return parse_number("--stall-timeout", value, 1, 86400, &options->stall_timeout);
+        case OPTION_MIN_RATE:
+                return parse_number("--min-rate", value, 1, 1u << 30, &options->min_rate);
+        case OPTION_OPEN_TIMEOUT:
+                return parse_number("--open-timeout", value, 1, 604800, &options->open_timeout);
+        default:
+                return fs_fail("see assetfs --help"), USAGE_ERROR;
+        }
+}
+
+/* As root /var/cache/assetfs, else $XDG_CACHE_HOME/assetfs or ~/.cache/assetfs. */
+static int default_cache(struct fs_options *options)
+{
+        const char *home = getenv("HOME");
+        const char *xdg = getenv("XDG_CACHE_HOME");
+        int length;
+
+        if (options->cache[0])
+                return 0;
+        if (geteuid() == 0)
+                length = snprintf(options->cache, sizeof(options->cache), "/var/cache/assetfs");
+        else if (xdg && *xdg == '/')
+                length = snprintf(options->cache, sizeof(options->cache), "%s/assetfs", xdg);
+        else if (home && *home == '/')
+                length =
+                    snprintf(options->cache, sizeof(options->cache), "%s/.cache/assetfs", home);
+        else
+                return fs_fail("--cache: no home directory to choose a default from"), USAGE_ERROR;
+        if (length >= (int)sizeof(options->cache))
+                return fs_fail("--cache: the default path is too long"), USAGE_ERROR;
+        return 0;
+}
+
+static int check(struct fs_options *options, int argc, char **argv)
+{
+        if (argc - optind != 1) {
+                fs_fail(argc - optind < 1 ? "no mount point" : "more than one mount point");
+                return USAGE_ERROR;
+        }
+        if (options->origin_count == 0 && options->catalog_count == 0) {
+                fs_fail("no --origin and no --catalog: there is nothing to show");
+                return USAGE_ERROR;
+        }
+        if (strlen(argv[optind]) >= sizeof(options->mountpoint)) {
+                fs_fail("the mount point's path is too long");
+                return USAGE_ERROR;
+        }
+        strcpy(options->mountpoint, argv[optind]);
+        return default_cache(options);
+}
+
+int fs_options_parse(int argc, char **argv, struct fs_options *ret)
+{
+        int option;
+
+        *ret = (struct fs_options){
+            .max_asset_size = UINT64_C(8) << 30,
+            .max_downloads = 16,
+            .stall_timeout = 30,
+            .open_timeout = 1800,
+            .min_rate = 10 * 1024,
+        };
+        optind = 1;
+        while ((option = getopt_long(argc, argv, "fo:", long_options, NULL)) != -1) {
+                int r = option == '?' ? USAGE_ERROR : parse_option(ret, option, optarg);
+
+                if (r)
+                        return r;
+        }
+        return check(ret, argc, argv);
+}
+
+void fs_options_free(struct fs_options *options)
+{
+        free(options->ca_file);
+        options->ca_file = NULL;
+}

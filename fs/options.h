@@ -1,0 +1,51 @@
+/*
+ * The command line of `assetfs mount`. The README's table and fs_options_usage()
+ * say what each option means.
+ */
+#ifndef FS_OPTIONS_H
+#define FS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define FS_ORIGINS_MAX  64
+#define FS_CATALOGS_MAX 64
+
+struct fs_options {
+        bool foreground;
+        char cache[4096];
+        char *ca_file; /* absolute, owned; or NULL */
+        const char *proxy;
+        const char *origins[FS_ORIGINS_MAX];
+        size_t origin_count;
+        const char *catalogs[FS_CATALOGS_MAX];
+        size_t catalog_count;
+        uint64_t max_asset_size; /* bytes */
+        unsigned max_downloads;
+        unsigned stall_timeout; /* seconds */
+        unsigned open_timeout;  /* seconds */
+        unsigned min_rate;      /* bytes a second */
+        char mountpoint[4096];  /* absolute */
+
+        /* -o */
+        uid_t uid;
+        gid_t gid;
+        mode_t umask;
+        char fuse_options[512]; /* for libfuse, comma-separated */
+};
+
+/*
+ * Reads `argv` (from the verb on). 0; or, after one line on stderr, the exit status:
+ * 2 for a usage error, 1 where the machine is to blame. Strings point into argv.
+ */
+int fs_options_parse(int argc, char **argv, struct fs_options *ret);
+void fs_options_free(struct fs_options *options);
+
+/* 1024, 10K, 8G …: powers of 1024. 0 or -EINVAL. */
+int fs_parse_size(const char *text, uint64_t *ret);
+
+extern const char fs_options_usage[];
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * What the mount looks like: the root with its digests, /by-name with its links,
+ * and the attributes everything has in common. Fixed nodeids:
+ *
+ *   1                the root
+ *   2                /by-name
+ *   FS_LINK | index  /by-name/<name>, by the catalog's index of the name
+ *
+ * All other nodeids are assets (fs/node.h).
+ */
+#ifndef FS_VIEW_H
+#define FS_VIEW_H
+
+#include "fs/server.h"
+
+#define FS_BY_NAME UINT64_C(2)
+#define FS_LINK    (UINT64_C(1) << 63)
+
+#define FS_FOREVER 3600.0 /* seconds the kernel may keep what does not change */
+
+static inline bool fs_is_asset(fuse_ino_t ino)
+{
+        return ino > FS_BY_NAME && !(ino & FS_LINK);
+}
+
+/* The attributes of the root, /by-name or a link. false: no such thing. */
+bool fs_view_stat(const struct fs_server *server, fuse_ino_t ino, struct stat *ret);
+
+/* The attributes of an asset; `blocks` of 512 bytes. */
+void fs_view_stat_asset(const struct fs_server *server, const struct cas_digest *digest,
+                        uint64_t size, uint64_t blocks, struct stat *ret);
+
+/* The nodeid of `name` in /by-name, or 0. */
+fuse_ino_t fs_view_find_name(const struct fs_server *server, const char *name);
+
+void fs_view_readlink(fuse_req_t req, fuse_ino_t ino);
+void fs_view_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_view_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                     struct fuse_file_info *fi);
+void fs_view_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+#endif

@@ -1,0 +1,55 @@
+# The tests: unit (a file per module, cas tests linked with libcas.a alone), e2e
+# (the real binary on real mounts against real servers).
+
+cas_tests   := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/cas_*.c))
+fetch_tests := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/fetch_*.c))
+fs_tests    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/fs_*.c))
+
+criterion := $(shell pkg-config --libs criterion 2>/dev/null || echo -lcriterion)
+
+unit_cas   := $(B)/tests/unit_cas
+unit_fetch := $(B)/tests/unit_fetch
+unit_fs    := $(B)/tests/unit_fs
+e2e        := $(B)/tests/e2e_tests
+origin     := $(B)/tests/faulty-origin
+
+unit_objects = $(patsubst %,$(B)/tests/unit/%.o,$(1))
+
+$(unit_cas): $(call unit_objects,$(cas_tests)) $(libcas)
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) -lcrypto
+$(unit_fetch): $(call unit_objects,$(fetch_tests)) $(libfetch) $(libcas)
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) $(dep_libs)
+$(unit_fs): $(call unit_objects,$(fs_tests)) $(libfs) $(libfetch) $(libcas)
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) $(dep_libs)
+$(e2e): $(call objects,tests/e2e) $(libcas)
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) -lcrypto -luring
+$(origin): $(call objects,tests/origin)
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^
+
+unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
+
+check-unit: $(unit_binaries)
+	@tests/run $(unit_binaries)
+
+check: $(B)/assetfs $(unit_binaries) $(e2e) $(origin)
+	@ASSETFS=$(B)/assetfs FAULTY_ORIGIN=$(origin) tests/run $(unit_binaries) $(e2e)
+
+check-asan:
+	@$(MAKE) --no-print-directory B=.build/asan SANITIZE=address,undefined \
+	        CFLAGS="-O1 -g -fno-sanitize-recover=undefined" check
+
+check-tsan:
+	@$(MAKE) --no-print-directory B=.build/tsan SANITIZE=thread CFLAGS="-O1 -g" check
+
+check-tsan-unit:
+	@$(MAKE) --no-print-directory B=.build/tsan SANITIZE=thread CFLAGS="-O1 -g" check-unit
+
+demo: $(B)/assetfs
+	@ASSETFS=$(B)/assetfs scripts/lib/demo
+
+.PHONY: check check-unit check-asan check-tsan check-tsan-unit demo
