@@ -7,29 +7,47 @@
 #include "fs/log.h"
 
 #include <errno.h>
+#include <unistd.h>
+
+/*
+ * The kernel may hold size 0 from before the download, and an OPEN's reply cannot
+ * correct it: a reader that trusts it (sendfile, copy_file_range) copies nothing and
+ * calls that success. ESTALE makes the kernel look the path up once more and open
+ * again, by itself; that lookup brings the size.
+ */
+static bool sent_round(fuse_req_t req, fuse_ino_t ino, bool ended_miss)
+{
+        struct fs_server *server = fuse_req_userdata(req);
+
+        if (!fs_node_send_round(server->nodes, ino, fuse_req_ctx(req)->pid, ended_miss))
+                return false;
+        /* For those who open without a lookup: fstat at least asks again. */
+        fuse_lowlevel_notify_inval_inode(server->session, ino, -1, 0);
+        fuse_reply_err(req, ESTALE);
+        return true;
+}
 
 int fs_hit_open(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest,
                 struct fuse_file_info *fi, bool ended_miss)
 {
         struct fs_server *server = fuse_req_userdata(req);
-        struct fs_node_opened opened;
         struct cas_blob blob;
+        bool same;
         int r = cas_store_open_blob(server->store, digest, &blob);
 
-        if (r == 0)
-                r = fs_node_open(server->nodes, ino, &blob, &opened);
+        if (r < 0)
+                return r;
+        if (sent_round(req, ino, ended_miss)) {
+                close(blob.fd);
+                return 0;
+        }
+        r = fs_node_open(server->nodes, ino, &blob, &same);
         if (r < 0)
                 return r;
 
         /* Another file under the name may mean other bytes in the page cache: drop them. */
-        fi->keep_cache = opened.same_bytes;
+        fi->keep_cache = same;
         fi->noflush = 1;
-
-        /* The kernel may hold size 0 from before the download; a reader that trusts it
-         * copies nothing and exits 0. This has to come before the reply. */
-        if (ended_miss || opened.stale_attrs)
-                fuse_lowlevel_notify_inval_inode(server->session, ino, -1, 0);
-
         if (fuse_reply_open(req, fi) == -ENOENT)
                 fs_node_release(server->nodes, ino); /* the opener is gone */
         return 0;

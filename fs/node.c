@@ -23,9 +23,10 @@ struct node {
         uint64_t lookups; /* 0: the slot is free */
         uint64_t opens;
         struct fs_backing *backing; /* NULL when nothing is open */
-        bool stale_attrs;
-        bool read_before;    /* the next two are set */
-        uint64_t last_inode; /* which file the page cache is of */
+        bool told_wrong;            /* the kernel believes a size that is not the blob's */
+        pid_t sent_round;           /* the last opener that was to look again */
+        bool read_before;           /* the next two are set */
+        uint64_t last_inode;        /* which file the page cache is of */
         int64_t last_mtime;
         struct node *next_free;
 };
@@ -188,15 +189,31 @@ bool fs_node_digest(struct fs_nodes *nodes, uint64_t nodeid, struct cas_digest *
         return node;
 }
 
-void fs_node_set_stale(struct fs_nodes *nodes, uint64_t nodeid)
+void fs_node_set_told(struct fs_nodes *nodes, uint64_t nodeid, bool exact)
 {
         pthread_mutex_lock(&nodes->lock);
 
         struct node *node = find(nodes, nodeid);
 
         if (node)
-                node->stale_attrs = true;
+                node->told_wrong = !exact;
         pthread_mutex_unlock(&nodes->lock);
+}
+
+bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool ended_miss)
+{
+        bool round = false;
+
+        pthread_mutex_lock(&nodes->lock);
+
+        struct node *node = find(nodes, nodeid);
+
+        if (node) {
+                round = ended_miss || (node->told_wrong && node->sent_round != tid);
+                node->sent_round = round ? tid : 0;
+        }
+        pthread_mutex_unlock(&nodes->lock);
+        return round;
 }
 
 static bool same_file(const struct cas_blob *a, const struct cas_blob *b)
@@ -218,7 +235,7 @@ static int install(struct node *node, struct fs_backing *fresh)
 }
 
 int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob,
-                 struct fs_node_opened *ret)
+                 bool *ret_same)
 {
         struct fs_backing *fresh = calloc(1, sizeof(*fresh));
 
@@ -234,10 +251,8 @@ int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob 
         int fd;
 
         if (node) {
-                ret->same_bytes = node->read_before && node->last_inode == blob->inode &&
-                                  node->last_mtime == blob->mtime;
-                ret->stale_attrs = node->stale_attrs;
-                node->stale_attrs = false;
+                *ret_same = node->read_before && node->last_inode == blob->inode &&
+                            node->last_mtime == blob->mtime;
                 node->read_before = true;
                 node->last_inode = blob->inode;
                 node->last_mtime = blob->mtime;

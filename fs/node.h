@@ -17,6 +17,8 @@
 #include "cas/map.h"
 #include "cas/store.h"
 
+#include <sys/types.h>
+
 struct fs_nodes;
 
 /* An open blob. Read from blob.fd while holding a reference. */
@@ -35,20 +37,26 @@ void fs_node_forget(struct fs_nodes *nodes, uint64_t nodeid, uint64_t count);
 /* false: no such node, -ESTALE for the kernel. */
 bool fs_node_digest(struct fs_nodes *nodes, uint64_t nodeid, struct cas_digest *ret);
 
-/* The kernel was told attributes that will be wrong once the blob is here. */
-void fs_node_set_stale(struct fs_nodes *nodes, uint64_t nodeid);
+/*
+ * What the kernel was told of the asset's size: exact, or not because the blob was
+ * not here. While it is not, an open has to make the kernel look again (fs/hit.c).
+ */
+void fs_node_set_told(struct fs_nodes *nodes, uint64_t nodeid, bool exact);
 
-struct fs_node_opened {
-        bool same_bytes;  /* the kernel's page cache is of this very file */
-        bool stale_attrs; /* fs_node_set_stale() was called since the last open */
-};
+/*
+ * Should this open, by thread `tid`, be sent round for another lookup? false where
+ * the kernel knows the size, or where the same thread was sent round and came back
+ * without one (a path that needs no lookup, such as /proc/self/fd/N).
+ */
+bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool ended_miss);
 
 /*
  * One more open of the node, which reads `blob` from now on, as do the opens before
- * it; takes blob->fd over, also on failure. 0 or -ESTALE, -ENOMEM.
+ * it; takes blob->fd over, also on failure. *ret_same: the kernel's page cache is of
+ * this very file. 0 or -ESTALE, -ENOMEM.
  */
 int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob,
-                 struct fs_node_opened *ret);
+                 bool *ret_same);
 void fs_node_release(struct fs_nodes *nodes, uint64_t nodeid);
 
 /* What the node's opens read, to be given back with unref; NULL where nothing is open. */

@@ -74,12 +74,14 @@ static bool stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_
         if (backing) {
                 blob = backing->blob;
                 fs_backing_unref(server->nodes, backing);
+                fs_node_set_told(server->nodes, ino, true);
                 fs_view_stat_asset(server, digest, blob.size, blob.blocks, ret);
                 return true;
         }
 
         enum cas_presence presence = cas_store_look(server->store, digest, &blob);
 
+        fs_node_set_told(server->nodes, ino, presence == CAS_VERIFIED);
         if (presence != CAS_ABSENT) {
                 fs_view_stat_asset(server, digest, blob.size, blob.blocks, ret);
                 if (presence == CAS_VERIFIED)
@@ -92,7 +94,6 @@ static bool stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_
 
         /* One block: never 0, which tar -S would take for a hole. */
         fs_view_stat_asset(server, digest, size == CAS_SIZE_UNKNOWN ? 0 : size, 1, ret);
-        fs_node_set_stale(server->nodes, ino);
         return size != CAS_SIZE_UNKNOWN || listed;
 }
 

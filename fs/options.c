@@ -132,6 +132,8 @@ static int parse_mount_option(struct fs_options *options, const char *option)
 {
         char *end;
 
+        options->restricted |= strncmp(option, "uid=", 4) == 0 || strncmp(option, "gid=", 4) == 0 ||
+                               strncmp(option, "umask=", 6) == 0;
         if (strncmp(option, "uid=", 4) == 0)
                 return parse_id(option + 4, false, &options->uid) == 0
                            ? 0
@@ -211,7 +213,7 @@ static int set_ca(struct fs_options *options, const char *path)
         return 0;
 }
 
-static int parse_option(struct fs_options *options, int option, char *value)
+static int parse_option(struct fs_options *options, int option, char *value, char **argv)
 {
         switch (option) {
         case 'f':
@@ -242,8 +244,12 @@ static int parse_option(struct fs_options *options, int option, char *value)
                 return parse_number("--min-rate", value, 1, 1u << 30, &options->min_rate);
         case OPTION_OPEN_TIMEOUT:
                 return parse_number("--open-timeout", value, 1, 604800, &options->open_timeout);
+        case ':':
+                fs_fail("%s: a value is missing", argv[optind - 1]);
+                return USAGE_ERROR;
         default:
-                return fs_fail("see assetfs --help"), USAGE_ERROR;
+                fs_fail("unknown option %s: see assetfs --help", argv[optind - 1]);
+                return USAGE_ERROR;
         }
 }
 
@@ -299,9 +305,10 @@ int fs_options_parse(int argc, char **argv, struct fs_options *ret)
             .open_timeout = 1800,
             .min_rate = 10 * 1024,
         };
-        optind = 1;
-        while ((option = getopt_long(argc, argv, "fo:", long_options, NULL)) != -1) {
-                int r = option == '?' ? USAGE_ERROR : parse_option(ret, option, optarg);
+        optind = 0; /* glibc: start anew */
+        opterr = 0;
+        while ((option = getopt_long(argc, argv, ":fo:", long_options, NULL)) != -1) {
+                int r = parse_option(ret, option, optarg, argv);
 
                 if (r)
                         return r;

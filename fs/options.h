@@ -29,7 +29,8 @@ struct fs_options {
         unsigned min_rate;      /* bytes a second */
         char mountpoint[4096];  /* absolute */
 
-        /* -o */
+        /* -o; `restricted` where uid, gid or umask was given */
+        bool restricted;
         uid_t uid;
         gid_t gid;
         mode_t umask;

@@ -41,7 +41,13 @@ int fs_session_mount(struct fs_server *server, const struct fs_options *options,
         char *argv[] = {"assetfs", "-o", list, NULL};
         struct fuse_args args = FUSE_ARGS_INIT(3, argv);
 
-        snprintf(list, sizeof(list), "ro,nosuid,nodev,default_permissions,subtype=assetfs%s%s%s",
+        /*
+         * default_permissions only where there is something to check: with it the kernel
+         * sends a GETATTR before every OPEN of what is not cached (its attributes are not
+         * to be believed), so that a first open would cost a HEAD and end with its answer.
+         */
+        snprintf(list, sizeof(list), "ro,nosuid,nodev,subtype=assetfs%s%s%s%s",
+                 options->restricted ? ",default_permissions" : "",
                  strstr(options->fuse_options, ",fsname=") ? "" : ",fsname=assetfs",
                  root ? ",allow_other" : "", options->fuse_options);
         fuse_set_log_func(keep_words);

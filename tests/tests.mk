@@ -37,7 +37,7 @@ check-unit: $(unit_binaries)
 	@tests/run $(unit_binaries)
 
 check: $(B)/assetfs $(unit_binaries) $(e2e) $(origin)
-	@ASSETFS=$(B)/assetfs FAULTY_ORIGIN=$(origin) tests/run $(unit_binaries) $(e2e)
+	@ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) tests/run $(unit_binaries) $(e2e)
 
 check-asan:
 	@$(MAKE) --no-print-directory B=.build/asan SANITIZE=address,undefined \
@@ -50,6 +50,6 @@ check-tsan-unit:
 	@$(MAKE) --no-print-directory B=.build/tsan SANITIZE=thread CFLAGS="-O1 -g" check-unit
 
 demo: $(B)/assetfs
-	@ASSETFS=$(B)/assetfs scripts/lib/demo
+	@ASSETFS=$(abspath $(B)/assetfs) scripts/lib/demo
 
 .PHONY: check check-unit check-asan check-tsan check-tsan-unit demo

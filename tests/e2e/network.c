@@ -1,0 +1,545 @@
+/*
+ * FAULTS, network: what an origin can do, one test a row. Nothing may be published
+ * by a failing row, every failing flight is one log line, and the mount works again
+ * right after.
+ */
+#include "tests/e2e/world.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+TestSuite(network, .timeout = 60);
+
+#define SIZE 300000
+
+static bool is_cached(const struct world *world, const char *hex)
+{
+        return access(world_blob(world, hex), F_OK) == 0;
+}
+
+/* The open fails with `error`, nothing is published, one line says so, and the words of the
+ * line are in the xattr (asked of the path itself: a stat might ask the origin). */
+static void expect_failure(const struct world *world, const char *hex, int error, const char *words)
+{
+        int before = world_logged(world, "event=failed");
+
+        cr_expect_eq(world_open(world_path(world, hex)), error, "expected %s", strerror(error));
+        cr_expect_not(is_cached(world, hex));
+        cr_expect_eq(world_logged(world, "event=failed"), before + 1);
+        cr_expect_geq(world_logged(world, words), 1, "no '%s' in the log", words);
+        cr_expect(strstr(world_xattr(world_path(world, hex), "user.assetfs.error"), words),
+                  "no '%s' in the xattr", words);
+        cr_expect_str_eq(world_xattr(world_path(world, hex), "user.assetfs.state"), "failed");
+}
+
+/* One asset at one mode of the faulty origin, alone. */
+static void expect_mode(const char *mode, int error, const char *words)
+{
+        struct world world;
+        char hex[HEX];
+        char good[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_asset(&world, SIZE, good);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, mode), "--max-asset-size", "1M");
+        expect_failure(&world, hex, error, words);
+        world_end(&world);
+}
+
+/* The bad source first, a good one after it: the open succeeds, by one GET of the good one. */
+static void expect_next_source(const char *mode)
+{
+        struct world world;
+        char hex[HEX];
+        char prefix[128];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, mode), "--origin",
+                    world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0, "%s", mode);
+        snprintf(prefix, sizeof(prefix), "GET /%s/", mode);
+        cr_expect_geq(world_requests(&world, prefix), 1);
+        cr_expect_eq(world_requests(&world, "GET /ok/"), 1);
+        cr_expect(strstr(world_xattr(world_path(&world, hex), "user.assetfs.source"), "/ok/"));
+        cr_expect_eq(world_logged(&world, "event=failed"), 0);
+        world_end(&world);
+}
+
+Test(network, fault_5_no_length_closed_early)
+{
+        expect_mode("cut", EBADMSG, "another SHA-256");
+        expect_next_source("cut");
+}
+
+Test(network, fault_5_compared_with_the_catalogs_size)
+{
+        struct world world;
+        char hex[HEX];
+        char path[2 * WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        snprintf(path, sizeof(path), "%s/catalog.json", world.dir);
+        world_text(path, "{\"assets\": {\"a\": {\"sha256\": \"%s\", \"size\": %d}}}", hex, SIZE);
+        world_mount(&world, "--origin", world_url(&world, "cut"), "--catalog", path);
+        expect_failure(&world, hex, EBADMSG, "150000 bytes, but the catalog says 300000");
+        world_end(&world);
+}
+
+Test(network, short_body_is_not_taken)
+{
+        expect_mode("short", EREMOTEIO, "bytes remaining");
+        expect_next_source("short");
+}
+
+Test(network, fault_11_infinite_body)
+{
+        expect_mode("endless", EFBIG, "larger than the bound of 1048576 bytes");
+        expect_next_source("wrong");
+}
+
+Test(network, fault_11_one_byte_over_the_bound)
+{
+        struct world world;
+        char hex[HEX];
+        char exact[HEX];
+
+        world_begin(&world);
+        world_asset(&world, 65537, hex);
+        world_asset(&world, 65536, exact);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "nosize"), "--max-asset-size", "64K");
+        expect_failure(&world, hex, EFBIG, "larger than the bound");
+        cr_expect_eq(world_open(world_path(&world, exact)), 0);
+        world_end(&world);
+}
+
+Test(network, fault_11_one_byte_over_the_declared_size)
+{
+        struct world world;
+        char hex[HEX];
+        char path[2 * WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        snprintf(path, sizeof(path), "%s/catalog.json", world.dir);
+        world_text(path, "{\"assets\": {\"a\": {\"sha256\": \"%s\", \"size\": %d}}}", hex, SIZE);
+        world_mount(&world, "--origin", world_url(&world, "one-more"), "--catalog", path);
+        expect_failure(&world, hex, EBADMSG, "not the 300000 bytes that the catalog says");
+        world_unmount(&world);
+        world_mount(&world, "--origin", world_url(&world, "announce-more"), "--catalog", path);
+        expect_failure(&world, hex, EBADMSG, "not the 300000 bytes that the catalog says");
+        world_end(&world);
+}
+
+Test(network, announced_size_over_the_bound_transfers_nothing)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--max-asset-size", "100K");
+        expect_failure(&world, hex, EFBIG, "larger than the bound of 102400 bytes");
+        cr_expect_eq(world_logged(&world, "bytes=0 "), 1);
+        world_end(&world);
+}
+
+Test(network, fault_12_wrong_digest)
+{
+        expect_mode("wrong", EBADMSG, "another SHA-256");
+        expect_next_source("wrong");
+}
+
+Test(network, fault_12_remembered_shortly)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "wrong"));
+        for (int i = 0; i < 20; i++)
+                cr_expect_eq(world_open(world_path(&world, hex)), EBADMSG);
+        cr_expect_eq(world_requests(&world, "GET /wrong/"), 1);
+        sleep_ms(2100);
+        cr_expect_eq(world_open(world_path(&world, hex)), EBADMSG);
+        cr_expect_eq(world_requests(&world, "GET /wrong/"), 2);
+        world_end(&world);
+}
+
+Test(network, fault_13_redirect_loop)
+{
+        expect_mode("loop", EREMOTEIO, "more than 5 redirects");
+        expect_mode("redirects-6", EREMOTEIO, "more than 5 redirects");
+        expect_next_source("loop");
+}
+
+Test(network, fault_13_five_redirects_are_followed)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "redirects-5"));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_end(&world);
+}
+
+Test(network, fault_14_redirect_to_other_schemes)
+{
+        expect_mode("to-file", EACCES, "redirect to a forbidden scheme: file://");
+        expect_mode("to-ftp", EACCES, "redirect to a forbidden scheme: ftp://");
+        expect_mode("to-gopher", EACCES, "redirect to a forbidden scheme: gopher://");
+}
+
+Test(network, fault_16_https_to_http)
+{
+        struct world world;
+        char hex[HEX];
+        char url[WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_nginx(&world);
+        snprintf(url, sizeof(url), "https://127.0.0.1:%d/down/{sha256}", world.https_port);
+        world_mount(&world, "--origin", url, "--ca", world.ca);
+        expect_failure(&world, hex, EACCES, "redirect from https to http");
+        world_unmount(&world);
+        /* The other way round, and https to https, is no downgrade. */
+        snprintf(url, sizeof(url), "https://127.0.0.1:%d/moved/{sha256}", world.https_port);
+        world_mount(&world, "--origin", url, "--ca", world.ca);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_end(&world);
+}
+
+Test(network, fault_19_captive_portal)
+{
+        expect_mode("html", EBADMSG, "another SHA-256");
+        expect_next_source("html");
+}
+
+Test(network, fault_21_statuses)
+{
+        static const struct {
+                const char *mode;
+                int error;
+                const char *words;
+        } rows[] = {
+            {"status-404", ENOENT, "HTTP 404"},    {"status-410", ENOENT, "HTTP 410"},
+            {"status-429", EREMOTEIO, "HTTP 429"}, {"status-500", EREMOTEIO, "HTTP 500"},
+            {"status-503", EREMOTEIO, "HTTP 503"}, {"status-401", EACCES, "HTTP 401"},
+            {"status-403", EACCES, "HTTP 403"},
+        };
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                expect_mode(rows[i].mode, rows[i].error, rows[i].words);
+                expect_next_source(rows[i].mode);
+        }
+}
+
+Test(network, fault_21_recovers_without_a_restart)
+{
+        struct world world;
+        char hex[HEX];
+        char from[2 * WORLD_PATH];
+        char to[2 * WORLD_PATH];
+        int64_t deadline;
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        snprintf(from, sizeof(from), "%s/%s", world.files, hex);
+        snprintf(to, sizeof(to), "%s/later", world.dir);
+        cr_assert_eq(rename(from, to), 0);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        expect_failure(&world, hex, ENOENT, "HTTP 404");
+        cr_assert_eq(rename(to, from), 0);
+        for (deadline = now_ms() + 5000; now_ms() < deadline; sleep_ms(50))
+                if (world_open(world_path(&world, hex)) == 0)
+                        break;
+        cr_expect(is_cached(&world, hex));
+        cr_expect_str_eq(world_xattr(world_path(&world, hex), "user.assetfs.error"), "");
+        world_end(&world);
+}
+
+Test(network, fault_22_name_does_not_resolve)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", "http://nowhere.invalid/{sha256}");
+        expect_failure(&world, hex, EHOSTUNREACH, "nowhere.invalid");
+        world_unmount(&world);
+        world_mount(&world, "--origin", "http://nowhere.invalid/{sha256}", "--origin",
+                    world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_end(&world);
+}
+
+Test(network, fault_22_refused)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", "http://127.0.0.1:1/{sha256}");
+        expect_failure(&world, hex, EHOSTUNREACH, "port 1");
+        world_unmount(&world);
+        world_mount(&world, "--origin", "http://127.0.0.1:1/{sha256}", "--origin",
+                    world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_end(&world);
+}
+
+/* A name with a dead IPv6 and a living IPv4 address: "localhost" where only IPv4 listens. */
+Test(network, fault_22_ipv6_dead_ipv4_alive)
+{
+        struct world world;
+        char hex[HEX];
+        char url[WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        snprintf(url, sizeof(url), "http://localhost:%d/ok/{sha256}", world.port);
+        world_mount(&world, "--origin", url);
+
+        int64_t start = now_ms();
+
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_lt(now_ms() - start, 3000);
+        world_end(&world);
+}
+
+static void expect_tls_failure(int port_of(const struct world *), bool with_ca, const char *host,
+                               const char *words)
+{
+        struct world world;
+        char hex[HEX];
+        char url[WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_nginx(&world);
+        snprintf(url, sizeof(url), "https://%s:%d/{sha256}", host, port_of(&world));
+        if (with_ca)
+                world_mount(&world, "--origin", url, "--ca", world.ca);
+        else
+                world_mount(&world, "--origin", url);
+        expect_failure(&world, hex, EACCES, words);
+        world_end(&world);
+}
+
+static int good_port(const struct world *world)
+{
+        return world->https_port;
+}
+
+static int expired_port(const struct world *world)
+{
+        return world->expired_port;
+}
+
+static int foreign_port(const struct world *world)
+{
+        return world->foreign_port;
+}
+
+Test(network, fault_23_tls_expired)
+{
+        expect_tls_failure(expired_port, true, "127.0.0.1", "expired");
+}
+
+Test(network, fault_23_tls_wrong_host)
+{
+        expect_tls_failure(foreign_port, true, "127.0.0.1", "127.0.0.1");
+}
+
+Test(network, fault_23_tls_unknown_ca)
+{
+        expect_tls_failure(good_port, false, "127.0.0.1", "certificate");
+}
+
+Test(network, https_works)
+{
+        struct world world;
+        char hex[HEX];
+        char url[WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, 5000000, hex);
+        world_nginx(&world);
+        snprintf(url, sizeof(url), "https://localhost:%d/{sha256}", world.https_port);
+        world_mount(&world, "--origin", url, "--ca", world.ca);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_end(&world);
+}
+
+Test(network, proxy_by_option_and_by_environment)
+{
+        struct world world;
+        char hex[HEX];
+        char other[HEX];
+        char proxy[WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_asset(&world, SIZE, other);
+        world_origin(&world);
+        /* A dead proxy shows that it is asked. */
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--proxy", "http://127.0.0.1:1");
+        expect_failure(&world, hex, EHOSTUNREACH, "port 1");
+        world_unmount(&world);
+        snprintf(proxy, sizeof(proxy), "http://127.0.0.1:1");
+        setenv("http_proxy", proxy, 1);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        expect_failure(&world, other, EHOSTUNREACH, "port 1");
+        world_unmount(&world);
+        setenv("no_proxy", "127.0.0.1", 1);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, other)), 0);
+        unsetenv("http_proxy");
+        unsetenv("no_proxy");
+        world_end(&world);
+}
+
+Test(network, fault_26_everything_down_at_the_start)
+{
+        struct world world;
+        char hit[HEX];
+        char miss[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hit);
+        world_asset(&world, SIZE, miss);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hit)), 0);
+        world_unmount(&world);
+        world_mount(&world, "--origin", "http://127.0.0.1:1/{sha256}", "--origin",
+                    "https://nowhere.invalid/{sha256}");
+        cr_expect_eq(world_open(world_path(&world, hit)), 0);
+        cr_expect_eq(world_shell("ls '%s' | grep -q %s", world.mnt, hit), 0);
+        expect_failure(&world, miss, EHOSTUNREACH, "connect");
+        world_end(&world);
+}
+
+static void expect_size(const char *mode, bool known)
+{
+        struct world world;
+        struct stat st;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, mode));
+        cr_expect_eq(stat(world_path(&world, hex), &st), 0, "%s", mode);
+        cr_expect_eq(st.st_size, known ? SIZE : 0, "%s", mode);
+        cr_expect_eq(st.st_blocks, 1);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0, "%s", mode);
+        cr_expect_eq(stat(world_path(&world, hex), &st), 0);
+        cr_expect_eq(st.st_size, SIZE);
+        cr_expect_geq(st.st_blocks, SIZE / 512);
+        world_end(&world);
+}
+
+Test(network, fault_28_head_refused)
+{
+        expect_size("ok", true);
+        expect_size("nohead-403", true);
+        expect_size("nohead-405", true);
+        expect_size("nohead-501", true);
+        expect_size("norange-405", true);
+        expect_size("nosize", false);
+}
+
+Test(network, several_sources_report_the_worst)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "status-404"), "--origin",
+                    world_url(&world, "status-403"), "--origin", world_url(&world, "wrong"),
+                    "--origin", world_url(&world, "status-500"));
+        expect_failure(&world, hex, EBADMSG, "another SHA-256");
+        cr_expect_eq(world_logged(&world, "sources=4"), 1);
+        world_end(&world);
+}
+
+Test(network, stall_ends)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "silent"), "--stall-timeout", "1");
+        expect_failure(&world, hex, ETIMEDOUT, "too slow");
+        world_unmount(&world);
+        world_mount(&world, "--origin", world_url(&world, "half-gate"), "--stall-timeout", "1");
+        expect_failure(&world, hex, ETIMEDOUT, "too slow");
+        world_end(&world);
+}
+
+Test(network, open_timeout_ends_the_open_and_not_the_flight)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "gate"), "--open-timeout", "1");
+        cr_expect_eq(world_open(world_path(&world, hex)), ETIMEDOUT);
+        cr_expect_str_eq(world_xattr(world_path(&world, hex), "user.assetfs.state"), "fetching");
+        world_open_gate(&world);
+        for (int i = 0; i < 500 && !is_cached(&world, hex); i++)
+                sleep_ms(10);
+        cr_expect(is_cached(&world, hex));
+        cr_expect_eq(world_requests(&world, "GET /gate/"), 1);
+        world_end(&world);
+}
+
+Test(network, fault_69_control_bytes_are_not_shown)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "control"));
+        cr_expect_neq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_logged(&world, "event=failed"), 1);
+        cr_expect_eq(world_shell("LC_ALL=C grep -q '[[:cntrl:]]' '%s'", world.log), 1);
+        cr_expect_not(
+            strpbrk(world_xattr(world_path(&world, hex), "user.assetfs.error"), "\x1b\x07\n"));
+        world_end(&world);
+}

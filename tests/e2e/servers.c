@@ -1,0 +1,159 @@
+/*
+ * The servers of a world: the faulty origin, and nginx with a CA made on the spot.
+ */
+#include "tests/e2e/world.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void world_origin(struct world *world)
+{
+        const char *path = getenv("FAULTY_ORIGIN");
+        char text[16] = "";
+        int pipes[2];
+
+        cr_assert(path, "FAULTY_ORIGIN names the binary");
+        cr_assert_eq(pipe2(pipes, O_CLOEXEC), 0);
+        world->origin = fork();
+        if (world->origin == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                dup2(pipes[1], STDOUT_FILENO);
+                execl(path, path, world->files, world->requests, (char *)NULL);
+                _exit(127);
+        }
+        close(pipes[1]);
+        cr_assert(read(pipes[0], text, sizeof(text) - 1) > 0, "the origin does not start");
+        close(pipes[0]);
+        world->port = atoi(text);
+}
+
+const char *world_url(struct world *world, const char *mode)
+{
+        static char urls[8][WORLD_PATH];
+        static unsigned turn;
+        char *url = urls[turn++ % 8];
+
+        snprintf(url, sizeof(urls[0]), "http://127.0.0.1:%d/%s/{sha256}", world->port, mode);
+        return url;
+}
+
+void world_open_gate(const struct world *world)
+{
+        char path[2 * WORLD_PATH];
+
+        snprintf(path, sizeof(path), "%s/gate", world->dir);
+        world_text(path, "open");
+}
+
+/* A port that was free a moment ago. */
+static int free_port(void)
+{
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t length = sizeof(address);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        cr_assert(fd >= 0);
+        cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+        close(fd);
+        return ntohs(address.sin_port);
+}
+
+/* A CA, a good certificate, an expired one, and one of another host's name. */
+static void make_certificates(const struct world *world)
+{
+        int status = world_shell(
+            "set -e; mkdir '%1$s/tls'; cd '%1$s/tls'\n"
+            "make() {\n"
+            "  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1.key"
+            " -subj /CN=$1 -out $1.csr\n"
+            "  printf 'subjectAltName=%%s\\n' $2 >$1.ext\n"
+            "}\n"
+            "sign() { $2 openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial"
+            " -days 10 -extfile $1.ext -out $1.crt; }\n"
+            "exec >log 2>&1\n"
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+            " -keyout ca.key -subj /CN=test-ca -days 20 -out ca.crt\n"
+            "make good IP:127.0.0.1,DNS:localhost; sign good ''\n"
+            "make expired IP:127.0.0.1,DNS:localhost; sign expired 'faketime 2020-01-01'\n"
+            "make foreign DNS:elsewhere.example; sign foreign ''\n",
+            world->dir);
+
+        cr_assert_eq(status, 0, "no certificates");
+}
+
+static void write_config(const struct world *world, const char *path)
+{
+        world_text(
+            path,
+            "daemon off; master_process off; pid %1$s/nginx.pid; error_log %1$s/nginx.err;\n"
+            "events { worker_connections 2048; }\n"
+            "http {\n"
+            "  access_log %1$s/nginx.log; root %1$s/files;\n"
+            "  client_body_temp_path %1$s/t1; proxy_temp_path %1$s/t2;\n"
+            "  fastcgi_temp_path %1$s/t3; uwsgi_temp_path %1$s/t4; scgi_temp_path %1$s/t5;\n"
+            "  default_type application/octet-stream;\n"
+            "  server { listen 127.0.0.1:%2$d;\n"
+            "    location /private/ { return 401; }\n"
+            "    location /moved/ { rewrite ^/moved/(.*)$ /$1 redirect; } }\n"
+            "  server { listen 127.0.0.1:%3$d ssl http2;\n"
+            "    ssl_certificate %1$s/tls/good.crt; ssl_certificate_key %1$s/tls/good.key;\n"
+            "    location /down/ { rewrite ^/down/(.*)$ http://127.0.0.1:%2$d/$1 redirect; }\n"
+            "    location /moved/ { rewrite ^/moved/(.*)$ /$1 redirect; } }\n"
+            "  server { listen 127.0.0.1:%4$d ssl;\n"
+            "    ssl_certificate %1$s/tls/expired.crt;\n"
+            "    ssl_certificate_key %1$s/tls/expired.key; }\n"
+            "  server { listen 127.0.0.1:%5$d ssl;\n"
+            "    ssl_certificate %1$s/tls/foreign.crt;\n"
+            "    ssl_certificate_key %1$s/tls/foreign.key; }\n"
+            "}\n",
+            world->dir, world->http_port, world->https_port, world->expired_port,
+            world->foreign_port);
+}
+
+static bool answers(int port)
+{
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)port),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool connected = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+
+        close(fd);
+        return connected;
+}
+
+void world_nginx(struct world *world)
+{
+        char config[2 * WORLD_PATH];
+        int64_t deadline = now_ms() + 10000;
+
+        world->http_port = free_port();
+        world->https_port = free_port();
+        world->expired_port = free_port();
+        world->foreign_port = free_port();
+        make_certificates(world);
+        snprintf(config, sizeof(config), "%s/nginx.conf", world->dir);
+        write_config(world, config);
+        world->nginx = fork();
+        if (world->nginx == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGTERM);
+                execlp("nginx", "nginx", "-p", world->dir, "-c", config, (char *)NULL);
+                execl("/usr/sbin/nginx", "nginx", "-p", world->dir, "-c", config, (char *)NULL);
+                _exit(127);
+        }
+        while (!answers(world->foreign_port)) {
+                cr_assert(now_ms() < deadline, "nginx does not start; see %s/nginx.err",
+                          world->dir);
+                sleep_ms(10);
+        }
+}
