@@ -86,7 +86,7 @@ static void copy(const struct fetch_job *job, int fd, struct fetch_cause *ret)
 
 void fetch_file_source(const struct fetch_job *job, const char *url, struct fetch_cause *ret)
 {
-        uint64_t size;
+        uint64_t size = 0;
         _cleanup_close_ int fd = open_source(url, &size, ret);
 
         if (fd < 0)

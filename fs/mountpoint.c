@@ -24,8 +24,9 @@ static void unescape(char *text)
 
         for (const char *from = text; *from; from++) {
                 if (from[0] == '\\' && from[1] && from[2] && from[3]) {
-                        *to++ =
-                            (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+                        char digits[] = {from[1], from[2], from[3], '\0'};
+
+                        *to++ = (char)strtoul(digits, NULL, 8);
                         from += 3;
                 } else {
                         *to++ = *from;
@@ -78,7 +79,7 @@ static int make_absolute(char *path, size_t size)
                 return snprintf(path, size, "%s", real) < (int)size ? 0 : -ENAMETOOLONG;
         }
         if (!slash)
-                strcpy(parent, ".");
+                snprintf(parent, sizeof(parent), ".");
         else
                 snprintf(parent, sizeof(parent), "%.*s", (int)(slash == path ? 1 : slash - path),
                          path);
@@ -148,7 +149,7 @@ int fs_mountpoint_prepare(char *path, size_t size, const char *cache, char *why,
         char real[PATH_MAX];
 
         if (realpath(path, real) && strlen(real) < size)
-                strcpy(path, real);
+                snprintf(path, size, "%s", real);
         if (find_mount(path, type)) {
                 snprintf(why, why_size, "busy: a file system of type %s is mounted there", type);
                 return -EBUSY;

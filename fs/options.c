@@ -200,7 +200,7 @@ static int set_cache(struct fs_options *options, const char *path)
 {
         if (!*path || strlen(path) >= sizeof(options->cache))
                 return usage_error("--cache", path, "not a path");
-        strcpy(options->cache, path);
+        snprintf(options->cache, sizeof(options->cache), "%s", path);
         return 0;
 }
 
@@ -290,7 +290,7 @@ static int check(struct fs_options *options, int argc, char **argv)
                 fs_fail("the mount point's path is too long");
                 return USAGE_ERROR;
         }
-        strcpy(options->mountpoint, argv[optind]);
+        snprintf(options->mountpoint, sizeof(options->mountpoint), "%s", argv[optind]);
         return default_cache(options);
 }
 

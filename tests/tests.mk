@@ -53,3 +53,26 @@ demo: $(B)/assetfs
 	@ASSETFS=$(abspath $(B)/assetfs) scripts/lib/demo
 
 .PHONY: check check-unit check-asan check-tsan check-tsan-unit demo
+
+sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/unit/*.c tests/e2e/*.c tests/origin/*.c)
+headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h)
+scripts := scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run .ci/run
+
+lint: lint-format lint-shell lint-cppcheck lint-tidy
+
+lint-format:
+	clang-format --dry-run -Werror $(sources) $(headers)
+
+lint-shell:
+	shellcheck $(scripts)
+
+lint-cppcheck:
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	         --error-exitcode=1 -I. -D_GNU_SOURCE -j2 $(filter-out tests/%,$(sources))
+
+lint-tidy:
+	printf '%s\n' $(filter-out tests/%,$(sources)) | \
+	        xargs -P2 -n4 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE \
+	        -DFUSE_USE_VERSION=312 -I. $(dep_inc) 2>/dev/null' sh
+
+.PHONY: lint lint-format lint-shell lint-cppcheck lint-tidy
