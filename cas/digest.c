@@ -97,6 +97,7 @@ int cas_hash_final(struct cas_hash *hash, struct cas_digest *ret)
                 hash->failed = true;
                 return -EIO;
         }
+        cas_hash_restart(hash);
         *ret = digest;
         return 0;
 }

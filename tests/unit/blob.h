@@ -1,0 +1,65 @@
+/*
+ * Blobs for tests of the store: their digests, their paths, and publishing them.
+ */
+#ifndef TESTS_UNIT_BLOB_H
+#define TESTS_UNIT_BLOB_H
+
+#include "cas/ingest.h"
+#include "tests/unit/scratch.h"
+
+static inline struct cas_digest digest_of(const void *bytes, size_t length)
+{
+        struct cas_digest digest;
+        struct cas_hash *hash;
+
+        cr_assert_eq(cas_hash_new(&hash), 0);
+        cas_hash_update(hash, bytes, length);
+        cr_assert_eq(cas_hash_final(hash, &digest), 0);
+        cas_hash_free(hash);
+        return digest;
+}
+
+static inline struct cas_digest digest_of_text(const char *text)
+{
+        return digest_of(text, strlen(text));
+}
+
+/* "cache/<folder>/<hex><suffix>", for the scratch_* functions. */
+static inline struct scratch_path in_cache(const char *folder, const struct cas_digest *digest,
+                                           const char *suffix)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+        struct scratch_path path;
+
+        cas_digest_format(digest, hex);
+        snprintf(path.text, sizeof(path.text), "cache/%s/%s%s", folder, hex, suffix);
+        return path;
+}
+
+static inline struct scratch_path blob_at(const struct cas_digest *digest)
+{
+        return in_cache("blobs/sha256", digest, "");
+}
+
+static inline struct cas_store *open_cache(void)
+{
+        char why[CAS_STORE_WHY] = "";
+        struct cas_store *store = NULL;
+
+        cr_assert_eq(cas_store_open(scratch_at("cache").text, &store, why), 0, "%s", why);
+        return store;
+}
+
+static inline struct cas_digest publish_text(struct cas_store *store, const char *text)
+{
+        struct cas_digest digest = digest_of_text(text);
+        struct cas_ingest *ingest;
+
+        cr_assert_eq(cas_ingest_begin(store, &digest, 1 << 20, CAS_SIZE_UNKNOWN, &ingest), 0);
+        cr_assert_eq(cas_ingest_write(ingest, text, strlen(text)), 0);
+        cr_assert_eq(cas_ingest_commit(ingest, NULL), 0);
+        cas_ingest_free(ingest);
+        return digest;
+}
+
+#endif
