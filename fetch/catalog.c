@@ -37,6 +37,7 @@ struct entry {
         const char *path;
         unsigned line;
         size_t order;
+        const struct fetch_asset *asset; /* once the digests are merged */
 };
 
 struct catalog_builder {
@@ -270,10 +271,11 @@ static int by_digest(const void *left, const void *right)
 
 static int by_name(const void *left, const void *right)
 {
-        const struct fetch_name *a = left;
-        const struct fetch_name *b = right;
+        const struct entry *a = left;
+        const struct entry *b = right;
+        int order = strcmp(a->name, b->name);
 
-        return strcmp(a->name, b->name);
+        return order ? order : (a->order > b->order) - (a->order < b->order);
 }
 
 static int merge_size(struct catalog_builder *builder, struct fetch_asset *asset,
@@ -314,47 +316,30 @@ static int merge_assets(struct catalog_builder *builder, struct fetch_catalog *c
                         r = add_urls(&asset->urls, (const char *const *)entry->urls, count);
                 if (r < 0)
                         return r;
-                catalog->names[i] = (struct fetch_name){entry->name, asset};
-                catalog->name_count++;
-                entry->name = NULL;
+                entry->asset = asset;
         }
         return 0;
 }
 
-/* The same name twice is one name, if it means the same asset. */
+/* Entries sorted by name: the same name twice is one name, if it means the same asset. */
 static int merge_names(struct catalog_builder *builder, struct fetch_catalog *catalog)
 {
-        size_t kept = 0;
-        int r = 0;
+        for (size_t i = 0; i < builder->count; i++) {
+                struct entry *entry = &builder->entries[i];
+                const struct fetch_name *last =
+                    i > 0 ? &catalog->names[catalog->name_count - 1] : NULL;
 
-        qsort(catalog->names, catalog->name_count, sizeof(*catalog->names), by_name);
-        for (size_t i = 0; i < catalog->name_count; i++) {
-                struct fetch_name *name = &catalog->names[i];
-
-                if (kept == 0 || strcmp(catalog->names[kept - 1].name, name->name) != 0) {
-                        catalog->names[kept++] = *name;
-                        continue;
+                if (!last || strcmp(last->name, entry->name) != 0) {
+                        catalog->names[catalog->name_count++] =
+                            (struct fetch_name){entry->name, entry->asset};
+                        entry->name = NULL; /* the catalog's now */
+                } else if (last->asset != entry->asset) {
+                        return complain_entry(builder, entry,
+                                              "the name %s has another digest elsewhere",
+                                              entry->name);
                 }
-                if (catalog->names[kept - 1].asset != name->asset && r == 0) {
-                        const struct entry *guilty = NULL;
-
-                        for (size_t e = 0; e < builder->count; e++) {
-                                const struct entry *entry = &builder->entries[e];
-                                bool either =
-                                    cas_digest_equal(&entry->digest, &name->asset->digest) ||
-                                    cas_digest_equal(&entry->digest,
-                                                     &catalog->names[kept - 1].asset->digest);
-
-                                if (either && (!guilty || entry->order > guilty->order))
-                                        guilty = entry;
-                        }
-                        r = complain_entry(builder, guilty,
-                                           "the name %s has another digest elsewhere", name->name);
-                }
-                free((char *)name->name);
         }
-        catalog->name_count = kept;
-        return r;
+        return 0;
 }
 
 static int merge(struct catalog_builder *builder, struct fetch_catalog *catalog)
@@ -369,7 +354,10 @@ static int merge(struct catalog_builder *builder, struct fetch_catalog *catalog)
 
         int r = merge_assets(builder, catalog);
 
-        return r < 0 ? r : merge_names(builder, catalog);
+        if (r < 0)
+                return r;
+        qsort(builder->entries, builder->count, sizeof(*builder->entries), by_name);
+        return merge_names(builder, catalog);
 }
 
 static void free_builder(struct catalog_builder *builder)

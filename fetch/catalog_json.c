@@ -8,29 +8,68 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <string.h>
 
-/* Walks the text forward, in step with the keys, so that all lookups together are one pass. */
-struct line_finder {
+/*
+ * Walks forward through text that jansson has taken, from key to key. jansson keeps
+ * the order of the keys, so the n-th key here is the n-th key there, however it is
+ * spelt, and all lookups together are one pass.
+ */
+struct key_walk {
         const char *at;
         const char *end;
         unsigned line;
+        unsigned depth; /* of objects and arrays that are open */
 };
 
-static void find_key(struct line_finder *finder, const char *key)
+/* From the opening quote to behind the closing one. */
+static void skip_string(struct key_walk *walk)
 {
-        size_t length = strlen(key);
-        unsigned line = finder->line;
+        for (walk->at++; walk->at < walk->end && *walk->at != '"'; walk->at++)
+                if (*walk->at == '\\')
+                        walk->at++;
+        walk->at++;
+}
 
-        for (const char *c = finder->at; c + length + 2 <= finder->end; c++) {
-                if (*c == '\n')
-                        line++;
-                if (*c == '"' && memcmp(c + 1, key, length) == 0 && c[length + 1] == '"') {
-                        finder->at = c + 1;
-                        finder->line = line;
-                        return;
+/* A string is a key if a colon follows; the space between may hold newlines, which stay
+ * to be counted. */
+static bool colon_follows(const struct key_walk *walk)
+{
+        const char *c = walk->at;
+
+        while (c < walk->end && strchr(" \t\r\n", *c))
+                c++;
+        return c < walk->end && *c == ':';
+}
+
+/* The line of the next key of an object at `depth`. */
+static unsigned next_key(struct key_walk *walk, unsigned depth)
+{
+        while (walk->at < walk->end) {
+                switch (*walk->at) {
+                case '"':
+                        skip_string(walk);
+                        if (walk->depth == depth && colon_follows(walk))
+                                return walk->line;
+                        continue;
+                case '{':
+                case '[':
+                        walk->depth++;
+                        break;
+                case '}':
+                case ']':
+                        walk->depth--;
+                        break;
+                case '\n':
+                        walk->line++;
+                        break;
+                default:
+                        break;
                 }
+                walk->at++;
         }
+        return walk->line;
 }
 
 static int add_urls(struct catalog_builder *builder, unsigned line, const char *name,
@@ -88,10 +127,10 @@ static int add_asset(struct catalog_builder *builder, unsigned line, const char 
 static int add_assets(struct catalog_builder *builder, const struct catalog_text *text,
                       json_t *root)
 {
-        struct line_finder finder = {text->bytes, text->bytes + text->length, 1};
+        struct key_walk walk = {text->bytes, text->bytes + text->length, 1, 0};
         json_t *assets = json_object_get(root, "assets");
         const char *name;
-        json_t *asset;
+        json_t *value;
 
         if (!json_is_object(root))
                 return catalog_complain(builder, 1, "not an object");
@@ -99,12 +138,15 @@ static int add_assets(struct catalog_builder *builder, const struct catalog_text
                 return catalog_complain(builder, 1, "no object \"assets\"");
         if (json_object_size(assets) > FETCH_CATALOG_ASSETS)
                 return catalog_complain(builder, 1, "more than %u assets", FETCH_CATALOG_ASSETS);
-        find_key(&finder, "assets");
-        json_object_foreach(assets, name, asset)
+        json_object_foreach(root, name, value)
         {
-                find_key(&finder, name);
-
-                int r = add_asset(builder, finder.line, name, asset);
+                next_key(&walk, 1);
+                if (value == assets)
+                        break;
+        }
+        json_object_foreach(assets, name, value)
+        {
+                int r = add_asset(builder, next_key(&walk, 2), name, value);
 
                 if (r < 0)
                         return r;

@@ -1,0 +1,82 @@
+/*
+ * The order of the sources of a digest.
+ */
+#include "fetch/origin.h"
+
+#include "tests/unit/scratch.h"
+
+#define LISTED   "1111111111111111111111111111111111111111111111111111111111111111"
+#define UNLISTED "2222222222222222222222222222222222222222222222222222222222222222"
+
+TestSuite(fetch_origin, .init = scratch_make, .fini = scratch_remove, .timeout = 20);
+
+static const char *const templates[] = {"https://first/{sha256}", "https://second/{sha256}",
+                                        "https://first/{sha256}"};
+
+static struct fetch_catalog *catalog_with(const char *text)
+{
+        struct scratch_path path = scratch_at("catalog.json");
+        const char *paths[] = {path.text};
+        struct fetch_catalog *catalog = NULL;
+        char why[FETCH_CATALOG_WHY];
+
+        scratch_write("catalog.json", text, strlen(text));
+        cr_assert_eq(fetch_catalog_load(paths, 1, &catalog, why), 0, "%s", why);
+        return catalog;
+}
+
+static void expect_sources(const struct fetch_origins *origins, const char *hex,
+                           const char *const *expected)
+{
+        struct cas_digest digest;
+        size_t i = 0;
+
+        cr_assert_eq(cas_digest_parse(hex, CAS_DIGEST_HEX, &digest), 0);
+
+        char **sources = fetch_sources(origins, &digest);
+
+        cr_assert_not_null(sources);
+        for (; sources[i] && expected[i]; i++)
+                cr_expect_str_eq(sources[i], expected[i]);
+        cr_expect(!sources[i] && !expected[i], "%zu sources", i);
+        fetch_sources_free(sources);
+}
+
+Test(fetch_origin, templates_in_order_and_none_twice)
+{
+        struct fetch_catalog *catalog = catalog_with("{\"assets\": {}}");
+        struct fetch_origins origins = {catalog, templates, 3};
+
+        expect_sources(
+            &origins, UNLISTED,
+            (const char *const[]){"https://first/" UNLISTED, "https://second/" UNLISTED, NULL});
+        fetch_catalog_free(catalog);
+}
+
+Test(fetch_origin, catalog_comes_first)
+{
+        struct fetch_catalog *catalog =
+            catalog_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED
+                         "\", \"urls\": [\"https://catalog/a\", \"https://second/" LISTED "\"]}}}");
+        struct fetch_origins origins = {catalog, templates, 3};
+
+        expect_sources(&origins, LISTED,
+                       (const char *const[]){"https://catalog/a", "https://second/" LISTED,
+                                             "https://first/" LISTED, NULL});
+        expect_sources(
+            &origins, UNLISTED,
+            (const char *const[]){"https://first/" UNLISTED, "https://second/" UNLISTED, NULL});
+        fetch_catalog_free(catalog);
+}
+
+Test(fetch_origin, no_source_is_an_empty_list)
+{
+        struct fetch_catalog *catalog =
+            catalog_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED "\"}}}");
+        struct fetch_origins origins = {catalog, NULL, 0};
+
+        expect_sources(&origins, LISTED, (const char *const[]){NULL});
+        expect_sources(&origins, UNLISTED, (const char *const[]){NULL});
+        fetch_catalog_free(catalog);
+        fetch_sources_free(NULL);
+}
