@@ -3,13 +3,11 @@
  */
 #include "fs/opener.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BIT(signal) (UINT64_C(1) << ((signal)-1))
 
@@ -17,33 +15,38 @@ static const uint64_t noise = BIT(SIGURG) | BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SI
                               BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU) | BIT(SIGWINCH) |
                               BIT(SIGPROF) | BIT(SIGVTALRM) | BIT(SIGIO);
 
-static uint64_t signal_set(const char *status, const char *label)
+/* Does `line` begin with `label`? Then the set behind it is added to *set. */
+static void read_set(const char *line, const char *label, uint64_t *set)
 {
-        const char *line = strstr(status, label);
+        size_t length = strlen(label);
 
-        return line ? strtoull(line + strlen(label), NULL, 16) : 0;
+        if (strncmp(line, label, length) == 0)
+                *set |= strtoull(line + length, NULL, 16);
 }
 
 bool fs_opener_wants_out(pid_t tid)
 {
         char path[32];
-        char status[4096];
+        char line[256]; /* longer ones (Groups) come in pieces of digits, which match no label */
+        uint64_t pending = 0;
+        uint64_t blocked = 0;
 
         if (tid <= 0)
                 return true;
         snprintf(path, sizeof(path), "/proc/%d/status", tid);
 
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t got = fd < 0 ? -1 : read(fd, status, sizeof(status) - 1);
+        FILE *status = fopen(path, "re");
 
-        if (fd >= 0)
-                close(fd);
-        if (got <= 0)
+        if (!status)
                 return true;
-        status[got] = '\0';
+        while (fgets(line, sizeof(line), status)) {
+                read_set(line, "SigPnd:", &pending);
+                read_set(line, "ShdPnd:", &pending);
+                read_set(line, "SigBlk:", &blocked);
+        }
 
-        uint64_t pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:");
-        uint64_t blocked = signal_set(status, "\nSigBlk:");
+        bool gone = ferror(status); /* ESRCH: it ended while we looked */
 
-        return pending & ~blocked & ~noise;
+        fclose(status);
+        return gone || (pending & ~blocked & ~noise);
 }

@@ -1,0 +1,296 @@
+/*
+ * The command line: what is taken, and that everything else is a usage error with
+ * one line that names the option.
+ */
+#include "fs/options.h"
+
+#include "tests/unit/scratch.h"
+
+#include <criterion/redirect.h>
+#include <errno.h>
+
+#define ORIGIN "--origin=https://host/{sha256}"
+
+static void quiet(void)
+{
+        cr_redirect_stderr();
+        scratch_make();
+}
+
+TestSuite(fs_options, .init = quiet, .fini = scratch_remove, .timeout = 20);
+
+/* Parses "mount" and the arguments up to NULL. */
+static int parse(struct fs_options *ret, const char *const *arguments)
+{
+        static char text[32][600];
+        static char *argv[34];
+        int argc = 0;
+
+        strcpy(text[argc++], "mount");
+        for (; *arguments; arguments++)
+                strcpy(text[argc++], *arguments);
+        for (int i = 0; i < argc; i++)
+                argv[i] = text[i];
+        argv[argc] = NULL;
+        return fs_options_parse(argc, argv, ret);
+}
+
+#define PARSE(ret, ...) parse(ret, (const char *const[]){__VA_ARGS__, NULL})
+
+static void expect_usage_error(const char *const *arguments)
+{
+        struct fs_options options;
+
+        cr_expect_eq(parse(&options, arguments), 2, "%s", arguments[0]);
+        fs_options_free(&options);
+}
+
+#define USAGE_ERROR(...) expect_usage_error((const char *const[]){__VA_ARGS__, NULL})
+
+static void expect_size(const char *text, uint64_t size)
+{
+        uint64_t found = 0;
+
+        cr_expect_eq(fs_parse_size(text, &found), 0, "%s", text);
+        cr_expect_eq(found, size, "%s", text);
+}
+
+Test(fs_options, sizes_in_powers_of_1024)
+{
+        expect_size("0", 0);
+        expect_size("1024", 1024);
+        expect_size("007", 7);
+        expect_size("10K", 10240);
+        expect_size("3M", 3 << 20);
+        expect_size("8G", UINT64_C(8) << 30);
+        expect_size("2T", UINT64_C(2) << 40);
+        expect_size("9223372036854775807", INT64_MAX);
+        expect_size("8388607T", UINT64_C(8388607) << 40);
+}
+
+Test(fs_options, fault_64_impossible_sizes)
+{
+        static const char *const bad[] = {"",
+                                          "K",
+                                          "-1",
+                                          "+1",
+                                          " 1",
+                                          "1 ",
+                                          "1k",
+                                          "1KB",
+                                          "1KK",
+                                          "1.5G",
+                                          "0x10",
+                                          "ten",
+                                          "1P",
+                                          "9223372036854775808",
+                                          "8388608T",
+                                          "18446744073709551615",
+                                          "18446744073709551616",
+                                          "99999999999999999999K"};
+        uint64_t found = 42;
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                cr_expect_eq(fs_parse_size(bad[i], &found), -EINVAL, "%s", bad[i]);
+        cr_expect_eq(found, 42, "a refused text changed the result");
+}
+
+Test(fs_options, defaults)
+{
+        struct fs_options options;
+
+        cr_assert_eq(PARSE(&options, "--cache=/c", ORIGIN, "/mnt"), 0);
+        cr_expect_str_eq(options.cache, "/c");
+        cr_expect_str_eq(options.mountpoint, "/mnt");
+        cr_expect_eq(options.origin_count, 1);
+        cr_expect_str_eq(options.origins[0], "https://host/{sha256}");
+        cr_expect_eq(options.catalog_count, 0);
+        cr_expect_not(options.foreground);
+        cr_expect_eq(options.max_asset_size, UINT64_C(8) << 30);
+        cr_expect_eq(options.max_downloads, 16);
+        cr_expect_eq(options.stall_timeout, 30);
+        cr_expect_eq(options.open_timeout, 1800);
+        cr_expect_eq(options.min_rate, 10240);
+        cr_expect_null(options.ca_file);
+        cr_expect_null(options.proxy);
+        cr_expect_eq(options.umask, 0);
+        cr_expect_str_eq(options.fuse_options, "");
+        fs_options_free(&options);
+}
+
+Test(fs_options, every_option)
+{
+        struct fs_options options;
+        struct scratch_path ca = scratch_at("ca.pem");
+
+        scratch_write("ca.pem", "", 0);
+        cr_assert_eq(PARSE(&options, "-f", "--cache", "/c", "--origin", "file:///a/{sha256}",
+                           "--origin", "http://b/{sha256}", "--catalog", "one", "--catalog", "two",
+                           "--max-asset-size", "5M", "--max-downloads", "3", "--stall-timeout", "4",
+                           "--min-rate", "1K", "--open-timeout", "6", "--proxy", "http://p:1",
+                           "--ca", ca.text, "/mnt"),
+                     0);
+        cr_expect(options.foreground);
+        cr_expect_eq(options.origin_count, 2);
+        cr_expect_str_eq(options.origins[1], "http://b/{sha256}");
+        cr_expect_eq(options.catalog_count, 2);
+        cr_expect_str_eq(options.catalogs[1], "two");
+        cr_expect_eq(options.max_asset_size, 5 << 20);
+        cr_expect_eq(options.max_downloads, 3);
+        cr_expect_eq(options.stall_timeout, 4);
+        cr_expect_eq(options.min_rate, 1024);
+        cr_expect_eq(options.open_timeout, 6);
+        cr_expect_str_eq(options.proxy, "http://p:1");
+        cr_expect_not_null(options.ca_file);
+        fs_options_free(&options);
+        cr_expect_null(options.ca_file);
+}
+
+Test(fs_options, options_may_follow_the_mount_point)
+{
+        struct fs_options options;
+
+        cr_assert_eq(PARSE(&options, "/mnt", "--cache=/c", "-f", ORIGIN), 0);
+        cr_expect_str_eq(options.mountpoint, "/mnt");
+        cr_expect(options.foreground);
+        fs_options_free(&options);
+}
+
+Test(fs_options, catalog_alone_is_enough)
+{
+        struct fs_options options;
+
+        cr_expect_eq(PARSE(&options, "--cache=/c", "--catalog=file", "/mnt"), 0);
+        fs_options_free(&options);
+}
+
+Test(fs_options, fault_64_usage_errors)
+{
+        USAGE_ERROR(ORIGIN, "--cache=/c");
+        USAGE_ERROR(ORIGIN, "--cache=/c", "/mnt", "/mnt2");
+        USAGE_ERROR("--cache=/c", "/mnt");
+        USAGE_ERROR(ORIGIN, "--cache=", "/mnt");
+        USAGE_ERROR(ORIGIN, "--cahce=/c", "/mnt");
+        USAGE_ERROR(ORIGIN, "--cache=/c", "/mnt", "-x");
+        USAGE_ERROR(ORIGIN, "--cache=/c", "/mnt", "--proxy");
+        USAGE_ERROR("--origin=https://host/", "--cache=/c", "/mnt");
+        USAGE_ERROR("--origin=ftp://host/{sha256}", "--cache=/c", "/mnt");
+        USAGE_ERROR("--origin=https://user:pw@host/{sha256}", "--cache=/c", "/mnt");
+}
+
+Test(fs_options, fault_64_impossible_numbers)
+{
+        static const char *const bad[] = {
+            "--max-asset-size=0",        "--max-asset-size=-1",  "--max-asset-size=8Q",
+            "--max-downloads=0",         "--max-downloads=1025", "--max-downloads=many",
+            "--stall-timeout=0",         "--stall-timeout=1.5",  "--stall-timeout=86401",
+            "--open-timeout=0",          "--open-timeout=",      "--open-timeout=604801",
+            "--open-timeout=4294967297", "--min-rate=0",         "--min-rate=2G",
+        };
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                USAGE_ERROR(bad[i], ORIGIN, "--cache=/c", "/mnt");
+}
+
+Test(fs_options, too_many_of_a_kind)
+{
+        static char verb[] = "mount";
+        static char cache[] = "--cache=/c";
+        static char origin[] = ORIGIN;
+        static char mountpoint[] = "/mnt";
+        static char *argv[FS_ORIGINS_MAX + 4];
+        struct fs_options options;
+        int argc = 0;
+
+        argv[argc++] = verb;
+        argv[argc++] = cache;
+        for (int i = 0; i < FS_ORIGINS_MAX; i++)
+                argv[argc++] = origin;
+        argv[argc++] = mountpoint;
+        cr_expect_eq(fs_options_parse(argc, argv, &options), 0);
+        argv[1] = origin;
+        cr_expect_eq(fs_options_parse(argc, argv, &options), 2);
+}
+
+Test(fs_options, missing_certificates_are_the_machines_fault)
+{
+        struct fs_options options;
+        struct scratch_path ca = scratch_at("none.pem");
+
+        cr_expect_eq(PARSE(&options, "--ca", ca.text, ORIGIN, "--cache=/c", "/mnt"), 1);
+        fs_options_free(&options);
+}
+
+Test(fs_options, error_is_one_line_that_names_option_and_value)
+{
+        struct fs_options options;
+        char line[200] = "";
+        FILE *said = cr_get_redirected_stderr();
+
+        cr_assert_eq(PARSE(&options, "--max-downloads=many", ORIGIN, "/mnt"), 2);
+        fflush(stderr);
+        cr_assert_not_null(fgets(line, sizeof(line), said));
+        cr_expect_eq(strncmp(line, "assetfs: ", 9), 0, "%s", line);
+        cr_expect_not_null(strstr(line, "--max-downloads"), "%s", line);
+        cr_expect_not_null(strstr(line, "many"), "%s", line);
+        cr_expect_not_null(strchr(line, '\n'));
+}
+
+static int parse_o(struct fs_options *ret, const char *value)
+{
+        return PARSE(ret, "-o", value, ORIGIN, "--cache=/c", "/mnt");
+}
+
+Test(fs_options, owner_and_mask)
+{
+        struct fs_options options;
+
+        cr_assert_eq(parse_o(&options, "uid=1234,gid=5678,umask=027"), 0);
+        cr_expect_eq(options.uid, 1234);
+        cr_expect_eq(options.gid, 5678);
+        cr_expect_eq(options.umask, 027);
+        cr_expect_str_eq(options.fuse_options, "");
+        cr_assert_eq(parse_o(&options, "uid=root,gid=root,umask=0777"), 0);
+        cr_expect_eq(options.uid, 0);
+        cr_expect_eq(options.gid, 0);
+        cr_expect_eq(options.umask, 0777);
+}
+
+Test(fs_options, fault_64_bad_owner_and_mask)
+{
+        static const char *const bad[] = {"uid=",       "uid=nobody-of-this-name",
+                                          "uid=-1",     "uid=4294967295",
+                                          "uid=1x",     "uid=99999999999999999999",
+                                          "gid=",       "gid=no-such-group",
+                                          "umask=",     "umask=8",
+                                          "umask=1000", "umask=rwx",
+                                          "umask=-1"};
+        struct fs_options options;
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                cr_expect_eq(parse_o(&options, bad[i]), 2, "%s", bad[i]);
+}
+
+Test(fs_options, options_of_the_kernel_are_passed_on_and_others_are_not)
+{
+        struct fs_options options;
+
+        cr_assert_eq(parse_o(&options, "allow_other,ro,noexec,fsname=assets"), 0);
+        cr_expect_str_eq(options.fuse_options, ",allow_other,ro,noexec,fsname=assets");
+        cr_expect_eq(parse_o(&options, "rw"), 2);
+        cr_expect_eq(parse_o(&options, "suid"), 2);
+        cr_expect_eq(parse_o(&options, "ro,dev"), 2);
+        cr_expect_eq(parse_o(&options, "fsname"), 2);
+}
+
+Test(fs_options, endless_mount_options_are_refused)
+{
+        struct fs_options options;
+        char value[600] = "fsname=";
+
+        memset(value + 7, 'x', 500);
+        cr_expect_eq(parse_o(&options, value), 0);
+        value[507] = 'x';
+        memset(value + 507, 'x', 10);
+        cr_expect_eq(parse_o(&options, value), 2);
+}
