@@ -20,10 +20,30 @@
 #define USAGE_ERROR 2
 
 const char fs_options_usage[] =
-    "usage: assetfs mount [-f] --cache DIR --origin URL... [--catalog FILE]...\n"
-    "                     [--max-asset-size SIZE] [--max-downloads N] [--ca FILE] [--proxy URL]\n"
-    "                     [--stall-timeout SEC] [--min-rate RATE] [--open-timeout SEC]\n"
-    "                     [-o OPT,...] MOUNTPOINT\n";
+    "usage: assetfs mount [OPTION]... --origin URL... MOUNTPOINT\n"
+    "\n"
+    "Shows assets as MOUNTPOINT/<sha256>. The first open downloads and verifies one;\n"
+    "from then on it is a local file.\n"
+    "\n"
+    "  --origin URL           where assets are: http://, https:// or file://, with {sha256}\n"
+    "                         in it; may be repeated, tried in order\n"
+    "  --catalog FILE         names, sizes and URLs of assets, JSON or SHA256SUMS; may be\n"
+    "                         repeated\n"
+    "  --cache DIR            where verified assets are kept (root: /var/cache/assetfs,\n"
+    "                         else $XDG_CACHE_HOME/assetfs or ~/.cache/assetfs)\n"
+    "  --max-asset-size SIZE  larger ones are refused (8G)\n"
+    "  --max-downloads N      at once; the others wait (16)\n"
+    "  --open-timeout SEC     how long an open waits for its download (1800)\n"
+    "  --stall-timeout SEC    a transfer ends that is slower than --min-rate for so long (30)\n"
+    "  --min-rate RATE        bytes a second (10K)\n"
+    "  --ca FILE              certificates to trust, PEM, instead of the system's\n"
+    "  --proxy URL            instead of http_proxy, https_proxy and no_proxy\n"
+    "  -o OPT,...             uid=, gid=, umask=: who may open, and so start downloads;\n"
+    "                         allow_other, allow_root, noexec, noatime, context=, fsname=\n"
+    "  -f                     stay in the foreground and log to stderr\n"
+    "\n"
+    "SIZE and RATE take K, M, G, T (powers of 1024). It ends by umount, fusermount3 -u,\n"
+    "SIGTERM or SIGINT. Exit status: 0, 1 (failed), 2 (usage).\n";
 
 enum {
         OPTION_CACHE = 256,

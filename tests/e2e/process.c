@@ -148,10 +148,10 @@ Test(process, fault_56_openers_are_killed)
         opener_start(&second, world_path(&world, hex));
         opener_parked(&second);
         kill(first.pid, SIGKILL);
-        cr_expect(opener_gone(&first, 100), "state %c", process_state(first.pid));
+        cr_expect(opener_gone(&first, PROMPT_MS), "state %c", process_state(first.pid));
         cr_expect_eq(opener_result(&second, 200), -1, "the other one goes on waiting");
         kill(second.pid, SIGKILL);
-        cr_expect(opener_gone(&second, 100), "state %c", process_state(second.pid));
+        cr_expect(opener_gone(&second, PROMPT_MS), "state %c", process_state(second.pid));
         /* Nobody waits, and the flight goes on: who comes later joins it. */
         opener_start(&third, world_path(&world, hex));
         opener_parked(&third);
@@ -174,7 +174,7 @@ Test(process, fault_56_the_flight_ends_without_openers)
         opener_start(&opener, world_path(&world, hex));
         opener_parked(&opener);
         kill(opener.pid, SIGKILL);
-        cr_expect(opener_gone(&opener, 100));
+        cr_expect(opener_gone(&opener, PROMPT_MS));
         world_open_gate(&world);
         for (int i = 0; i < 500 && access(world_blob(&world, hex), F_OK) != 0; i++)
                 sleep_ms(10);
@@ -276,7 +276,7 @@ Test(process, fault_71_dead_origin_disturbs_nobody_else)
         cr_expect_neq(process_state(one), 'D');
         cr_expect_neq(process_state(two), 'D');
         kill(killed, SIGKILL);
-        cr_expect_eq(wait_status(killed, 100), 128 + SIGKILL);
+        cr_expect_eq(wait_status(killed, PROMPT_MS), 128 + SIGKILL);
         cr_expect_eq(wait_status(one, 6000), ETIMEDOUT);
         cr_expect_eq(wait_status(two, 6000), ETIMEDOUT);
         cr_expect_lt(now_ms() - start, 6000);
@@ -327,9 +327,9 @@ Test(process, fault_72_noise_does_not_interrupt)
 
                 kill(opener.pid, ends[i]);
                 if (ends[i] == SIGINT)
-                        cr_expect_eq(opener_result(&opener, 100), EINTR);
+                        cr_expect_eq(opener_result(&opener, PROMPT_MS), EINTR);
                 else
-                        cr_expect(opener_gone(&opener, 100), "signal %d, state %c", ends[i],
+                        cr_expect(opener_gone(&opener, PROMPT_MS), "signal %d, state %c", ends[i],
                                   process_state(opener.pid));
         }
 
