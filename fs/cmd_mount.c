@@ -259,5 +259,5 @@ int cmd_mount(int argc, char **argv)
         if (status == 0)
                 status = mount.options.foreground ? run(&mount) : run_in_background(&mount);
         fs_options_free(&mount.options);
-        return status;
+        return status == FS_OPTIONS_HELPED ? 0 : status;
 }

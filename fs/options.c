@@ -56,6 +56,7 @@ enum {
         OPTION_STALL_TIMEOUT,
         OPTION_MIN_RATE,
         OPTION_OPEN_TIMEOUT,
+        OPTION_HELP,
 };
 
 static const struct option long_options[] = {
@@ -69,6 +70,7 @@ static const struct option long_options[] = {
     {"stall-timeout", required_argument, NULL, OPTION_STALL_TIMEOUT},
     {"min-rate", required_argument, NULL, OPTION_MIN_RATE},
     {"open-timeout", required_argument, NULL, OPTION_OPEN_TIMEOUT},
+    {"help", no_argument, NULL, OPTION_HELP},
     {0},
 };
 
@@ -264,6 +266,8 @@ static int parse_option(struct fs_options *options, int option, char *value, cha
                 return parse_number("--min-rate", value, 1, 1u << 30, &options->min_rate);
         case OPTION_OPEN_TIMEOUT:
                 return parse_number("--open-timeout", value, 1, 604800, &options->open_timeout);
+        case OPTION_HELP:
+                return fputs(fs_options_usage, stdout) < 0 ? 1 : FS_OPTIONS_HELPED;
         case ':':
                 fs_fail("%s: a value is missing", argv[optind - 1]);
                 return USAGE_ERROR;

@@ -37,9 +37,12 @@ struct fs_options {
         char fuse_options[512]; /* for libfuse, comma-separated */
 };
 
+#define FS_OPTIONS_HELPED (-1)
+
 /*
  * Reads `argv` (from the verb on). 0; or, after one line on stderr, the exit status:
- * 2 for a usage error, 1 where the machine is to blame. Strings point into argv.
+ * 2 for a usage error, 1 where the machine is to blame; FS_OPTIONS_HELPED after
+ * --help was answered. Strings point into argv.
  */
 int fs_options_parse(int argc, char **argv, struct fs_options *ret);
 void fs_options_free(struct fs_options *options);

@@ -467,6 +467,17 @@ Test(process, failures_are_one_line)
         world_end(&world);
 }
 
+Test(process, help_is_asked_for_and_succeeds)
+{
+        static const char *const asked[][4] = {{"--help"}, {"-h"}, {"mount", "--help"}};
+        char output[8192];
+
+        for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+                cr_expect_eq((world_run)(output, sizeof(output), asked[i]), 0);
+                cr_expect(strstr(output, "--max-asset-size SIZE"), "%s", output);
+        }
+}
+
 /* Not root: the same binary, by way of fusermount3, for a user of its own. */
 Test(process, not_root)
 {
