@@ -1,22 +1,21 @@
 /*
- * The directories of a cache and its lock, taken once at the start. Used by
- * cas/store.c alone; everybody else speaks to the store.
+ * The directories of a claimed cache. Used by cas/store.c alone; everybody else
+ * speaks to the store.
  */
 #ifndef CAS_LAYOUT_H
 #define CAS_LAYOUT_H
 
-#include "cas/store.h"
+#include "cas/claim.h"
 
 struct cas_layout {
-        int root;
+        struct cas_claim claim;
         int blobs;
         int ingest;
         int quarantine;
-        int lock;
 };
 
-/* As cas_store_open(). On failure nothing is left open. */
-int cas_layout_open(const char *path, struct cas_layout *ret, char why[CAS_STORE_WHY]);
+/* Takes the claim over, but not on failure. 0 or -errno and `why`. */
+int cas_layout_open(const struct cas_claim *claim, struct cas_layout *ret, char why[CAS_WHY]);
 
 void cas_layout_close(struct cas_layout *layout);
 

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,14 +23,14 @@ struct cas_store {
         struct cas_layout layout;
 };
 
-int cas_store_open(const char *path, struct cas_store **ret, char why[CAS_STORE_WHY])
+int cas_store_open(const struct cas_claim *claim, struct cas_store **ret, char why[CAS_WHY])
 {
         struct cas_store *store = calloc(1, sizeof(*store));
 
         if (!store)
                 return -ENOMEM;
 
-        int r = cas_layout_open(path, &store->layout, why);
+        int r = cas_layout_open(claim, &store->layout, why);
 
         if (r < 0) {
                 free(store);
@@ -51,12 +52,12 @@ bool cas_store_readable_by_others(const struct cas_store *store)
 {
         struct stat st;
 
-        return fstat(store->layout.root, &st) == 0 && (st.st_mode & 077);
+        return fstat(store->layout.claim.root, &st) == 0 && (st.st_mode & 077);
 }
 
 int cas_store_statvfs(const struct cas_store *store, struct statvfs *ret)
 {
-        return fstatvfs(store->layout.root, ret) < 0 ? -errno : 0;
+        return fstatvfs(store->layout.claim.root, ret) < 0 ? -errno : 0;
 }
 
 int cas_store_blobs_dir(const struct cas_store *store)

@@ -6,7 +6,7 @@
  *     ingest/           being written (cas/ingest.h)
  *     pins/             digests that are never evicted
  *     quarantine/       what stood where a blob belongs and could not be removed
- *     lock              one process per cache
+ *     lock              one process per cache (cas/claim.h)
  *
  * Everything is reached through descriptors taken at the start; nothing found in
  * the cache is trusted or followed: a blob is a regular file of our user with a
@@ -18,6 +18,7 @@
 #ifndef CAS_STORE_H
 #define CAS_STORE_H
 
+#include "cas/claim.h"
 #include "cas/digest.h"
 
 #include <stdatomic.h>
@@ -27,17 +28,12 @@
 
 struct cas_store;
 
-#define CAS_STORE_WHY 256 /* bytes of an explanation, with its NUL */
-
 /*
- * Opens the cache at `path`, making what is missing (the directory itself 0700),
- * locks it and removes stale staging. Takes no time that grows with the number
- * of blobs. On failure `why` says what a person has to know, without the path:
- * -EBUSY (another process holds the lock), -EPERM (writable by others, or another
- * user's), -EOPNOTSUPP (no extended attributes), -ENOTDIR, -EROFS, …
+ * Opens the cache that was claimed, making the directories that are missing, and
+ * removes stale staging. Takes no time that grows with the number of blobs. Takes the
+ * claim over, but not on failure. -EOPNOTSUPP (no extended attributes), -ENOTDIR, …
  */
-int cas_store_open(const char *path, struct cas_store **ret, char why[CAS_STORE_WHY]);
-
+int cas_store_open(const struct cas_claim *claim, struct cas_store **ret, char why[CAS_WHY]);
 void cas_store_free(struct cas_store *store); /* accepts NULL; releases the lock */
 
 /* May users other than the owner read the cache directory? */

@@ -201,63 +201,99 @@ int catalog_add(struct catalog_builder *builder, unsigned line, const char *name
         return entry->name ? add_urls(&entry->urls, urls, url_count) : -ENOMEM;
 }
 
-static int read_text(struct catalog_builder *builder, char **ret, size_t *ret_length)
+__attribute__((format(printf, 4, 5))) static int
+complain_of_file(const char *path, int error, char why[FETCH_CATALOG_WHY], const char *format, ...)
+{
+        struct catalog_builder builder = {.path = path, .why = why};
+        va_list args;
+
+        va_start(args, format);
+        complain_at(&builder, path, 0, format, args);
+        va_end(args);
+        return error;
+}
+
+static int read_bytes(const char *path, struct fetch_catalog_text *ret, char why[FETCH_CATALOG_WHY])
 {
         struct stat st;
-        _cleanup_close_ int fd = open(builder->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-        if (fd < 0 || fstat(fd, &st) < 0) {
-                int error = errno;
-
-                catalog_complain(builder, 0, "%s", strerror(error));
-                return -error;
-        }
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return complain_of_file(path, -errno, why, "%s", strerror(errno));
         if (!S_ISREG(st.st_mode))
-                return catalog_complain(builder, 0, "not a regular file");
+                return complain_of_file(path, -EINVAL, why, "not a regular file");
         if (st.st_size > FETCH_CATALOG_TEXT)
-                return catalog_complain(builder, 0, "larger than %u MiB",
+                return complain_of_file(path, -EINVAL, why, "larger than %u MiB",
                                         FETCH_CATALOG_TEXT / 1024 / 1024);
 
         size_t room = (size_t)st.st_size;
-        _cleanup_free_ char *text = malloc(room + 1);
-        size_t length = 0;
 
-        if (!text)
+        ret->bytes = malloc(room + 1);
+        if (!ret->bytes)
                 return -ENOMEM;
-        while (length < room) {
-                ssize_t got = cas_io_read_at(fd, text + length, room - length, length);
+        while (ret->length < room) {
+                ssize_t got = cas_io_read_at(fd, ret->bytes + ret->length, room - ret->length,
+                                             ret->length);
 
-                if (got < 0) {
-                        catalog_complain(builder, 0, "%s", strerror((int)-got));
-                        return (int)got;
-                }
+                if (got < 0)
+                        return complain_of_file(path, (int)got, why, "%s", strerror((int)-got));
                 if (got == 0)
                         break;
-                length += (size_t)got;
+                ret->length += (size_t)got;
         }
-        *ret = text;
-        *ret_length = length;
-        text = NULL;
         return 0;
 }
 
-static int read_file(struct catalog_builder *builder)
+static int read_text(const char *path, struct fetch_catalog_text *ret, char why[FETCH_CATALOG_WHY])
 {
-        _cleanup_free_ char *bytes = NULL;
-        struct catalog_text text = {.path = builder->path};
-        int r = read_text(builder, &bytes, &text.length);
+        int r = read_bytes(path, ret, why);
 
         if (r < 0)
                 return r;
-        text.bytes = bytes;
+        ret->path = strdup(path);
+        ret->folder = realpath(path, NULL);
+        if (!ret->path || !ret->folder)
+                return complain_of_file(path, -errno, why, "%s", strerror(errno));
+        *strrchr(ret->folder, '/') = '\0';
+        return 0;
+}
 
+void fetch_catalog_texts_free(struct fetch_catalog_text *texts, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                free(texts[i].path);
+                free(texts[i].folder);
+                free(texts[i].bytes);
+                texts[i] = (struct fetch_catalog_text){0};
+        }
+}
+
+int fetch_catalog_read(const char *const *paths, size_t count, struct fetch_catalog_text *ret,
+                       char why[FETCH_CATALOG_WHY])
+{
+        int r = 0;
+
+        why[0] = '\0';
+        for (size_t i = 0; i < count; i++)
+                ret[i] = (struct fetch_catalog_text){0};
+        for (size_t i = 0; r == 0 && i < count; i++)
+                r = read_text(paths[i], &ret[i], why);
+        if (r == -ENOMEM && !why[0])
+                snprintf(why, FETCH_CATALOG_WHY, "%s", strerror(ENOMEM));
+        if (r < 0)
+                fetch_catalog_texts_free(ret, count);
+        return r;
+}
+
+static int parse_text(struct catalog_builder *builder, const struct fetch_catalog_text *text)
+{
         size_t first = 0;
 
-        while (first < text.length && isspace((unsigned char)bytes[first]))
+        while (first < text->length && isspace((unsigned char)text->bytes[first]))
                 first++;
-        if (first < text.length && (bytes[first] == '{' || bytes[first] == '['))
-                return catalog_parse_json(builder, &text);
-        return catalog_parse_sums(builder, &text);
+        if (first < text->length && (text->bytes[first] == '{' || text->bytes[first] == '['))
+                return catalog_parse_json(builder, text);
+        return catalog_parse_sums(builder, text);
 }
 
 static int by_digest(const void *left, const void *right)
@@ -369,8 +405,8 @@ static void free_builder(struct catalog_builder *builder)
         free(builder->entries);
 }
 
-int fetch_catalog_load(const char *const *paths, size_t count, struct fetch_catalog **ret,
-                       char why[FETCH_CATALOG_WHY])
+int fetch_catalog_parse(const struct fetch_catalog_text *texts, size_t count,
+                        struct fetch_catalog **ret, char why[FETCH_CATALOG_WHY])
 {
         struct catalog_builder builder = {.why = why};
         struct fetch_catalog *catalog = calloc(1, sizeof(*catalog));
@@ -378,8 +414,8 @@ int fetch_catalog_load(const char *const *paths, size_t count, struct fetch_cata
 
         why[0] = '\0';
         for (size_t i = 0; r == 0 && i < count; i++) {
-                builder.path = paths[i];
-                r = read_file(&builder);
+                builder.path = texts[i].path;
+                r = parse_text(&builder, &texts[i]);
         }
         if (r == 0)
                 r = merge(&builder, catalog);

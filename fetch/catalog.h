@@ -34,12 +34,31 @@ struct fetch_name {
 };
 
 /*
- * Loads the files in order. -EINVAL (and -errno where a file cannot be read) with
- * "file:line: what is wrong" in `why`: broken text, a bad digest, name or URL, one
- * name with two digests, one digest with two sizes, too much of anything.
+ * The text of one catalog, read but not looked into. `path` is for messages, `folder`
+ * (absolute) is where the siblings of a SHA256SUMS lie. All three are owned.
  */
-int fetch_catalog_load(const char *const *paths, size_t count, struct fetch_catalog **ret,
+struct fetch_catalog_text {
+        char *path;
+        char *folder;
+        char *bytes;
+        size_t length;
+};
+
+/*
+ * Reads the files into `ret`, an array of `count`. -errno, or -EINVAL, with "file: what
+ * is wrong" in `why`; then nothing is left allocated.
+ */
+int fetch_catalog_read(const char *const *paths, size_t count, struct fetch_catalog_text *ret,
                        char why[FETCH_CATALOG_WHY]);
+void fetch_catalog_texts_free(struct fetch_catalog_text *texts, size_t count);
+
+/*
+ * Makes one catalog of the texts, in order; they may go afterwards. -EINVAL with
+ * "file:line: what is wrong" in `why`: broken text, a bad digest, name or URL, one name
+ * with two digests, one digest with two sizes, too much of anything.
+ */
+int fetch_catalog_parse(const struct fetch_catalog_text *texts, size_t count,
+                        struct fetch_catalog **ret, char why[FETCH_CATALOG_WHY]);
 void fetch_catalog_free(struct fetch_catalog *catalog); /* accepts NULL */
 
 /* NULL where no catalog lists the digest. Valid as long as the catalog. */

@@ -9,12 +9,6 @@
 
 #define FETCH_URLS_MAX 16 /* of one entry */
 
-struct catalog_text {
-        const char *path; /* of the file, for messages and siblings */
-        const char *bytes;
-        size_t length;
-};
-
 struct catalog_builder;
 
 /*
@@ -29,7 +23,7 @@ __attribute__((format(printf, 3, 4))) int catalog_complain(struct catalog_builde
                                                            unsigned line, const char *format, ...);
 
 /* The parsers. 0, -EINVAL after a complaint, -ENOMEM. */
-int catalog_parse_json(struct catalog_builder *builder, const struct catalog_text *text);
-int catalog_parse_sums(struct catalog_builder *builder, const struct catalog_text *text);
+int catalog_parse_json(struct catalog_builder *builder, const struct fetch_catalog_text *text);
+int catalog_parse_sums(struct catalog_builder *builder, const struct fetch_catalog_text *text);
 
 #endif

@@ -124,7 +124,7 @@ static int add_asset(struct catalog_builder *builder, unsigned line, const char 
                            count);
 }
 
-static int add_assets(struct catalog_builder *builder, const struct catalog_text *text,
+static int add_assets(struct catalog_builder *builder, const struct fetch_catalog_text *text,
                       json_t *root)
 {
         struct key_walk walk = {text->bytes, text->bytes + text->length, 1, 0};
@@ -154,7 +154,7 @@ static int add_assets(struct catalog_builder *builder, const struct catalog_text
         return 0;
 }
 
-int catalog_parse_json(struct catalog_builder *builder, const struct catalog_text *text)
+int catalog_parse_json(struct catalog_builder *builder, const struct fetch_catalog_text *text)
 {
         json_error_t error;
         json_t *root = json_loadb(text->bytes, text->length, JSON_REJECT_DUPLICATES, &error);

@@ -107,15 +107,10 @@ static int add_line(struct catalog_builder *builder, const char *folder, unsigne
                            1);
 }
 
-int catalog_parse_sums(struct catalog_builder *builder, const struct catalog_text *text)
+int catalog_parse_sums(struct catalog_builder *builder, const struct fetch_catalog_text *text)
 {
-        char folder[PATH_MAX];
         const char *at = text->bytes;
         const char *end = text->bytes + text->length;
-
-        if (!realpath(text->path, folder))
-                return catalog_complain(builder, 0, "%s", strerror(errno));
-        *strrchr(folder, '/') = '\0';
 
         for (unsigned number = 1; at < end; number++) {
                 const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -132,7 +127,7 @@ int catalog_parse_sums(struct catalog_builder *builder, const struct catalog_tex
                 if (length == 0 || line[0] == '#')
                         continue;
 
-                int r = add_line(builder, folder, number, line);
+                int r = add_line(builder, text->folder, number, line);
 
                 if (r < 0)
                         return r;

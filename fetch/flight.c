@@ -145,6 +145,7 @@ static void *run(void *arg)
         struct fetch_flights *flights = arg;
         struct flight *flight;
 
+        pthread_setname_np(pthread_self(), "flight");
         pthread_mutex_lock(&flights->lock);
         while ((flight = next_in_queue(flights))) {
                 pthread_mutex_unlock(&flights->lock);

@@ -11,8 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define POLL_MS 1000 /* nothing depends on it: commands wake the loop, timeouts are curl's */
-
 struct http_loop {
         struct http_config config;
         CURLM *multi;
@@ -154,6 +152,7 @@ static void *run(void *arg)
 {
         struct http_loop *loop = arg;
 
+        pthread_setname_np(pthread_self(), "transfers");
         for (;;) {
                 int running;
 
@@ -163,6 +162,8 @@ static void *run(void *arg)
                 bool cancelling = loop->cancelling;
 
                 pthread_mutex_unlock(&loop->lock);
+                if (loop->config.beat)
+                        loop->config.beat(loop->config.beat_arg);
                 obey(loop);
                 while (cancelling && loop->active)
                         end_cancelled(loop, loop->active);
@@ -170,7 +171,7 @@ static void *run(void *arg)
                         return NULL;
                 curl_multi_perform(loop->multi, &running);
                 collect(loop);
-                curl_multi_poll(loop->multi, NULL, 0, POLL_MS, NULL);
+                curl_multi_poll(loop->multi, NULL, 0, HTTP_BEAT_MS, NULL);
         }
 }
 

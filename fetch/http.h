@@ -15,6 +15,7 @@
 
 #define HTTP_REDIRECTS    5
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
+#define HTTP_BEAT_MS      1000
 
 struct http_loop;
 struct http_transfer;
@@ -25,6 +26,9 @@ struct http_config {
         unsigned stall_seconds; /* below min_rate for so long: stalled */
         unsigned min_rate;      /* bytes a second */
         unsigned connect_seconds;
+        /* Called at every turn of the loop, at least once in HTTP_BEAT_MS: it is alive. */
+        void (*beat)(void *arg); /* or NULL */
+        void *beat_arg;
 };
 
 /* Starts the loop's thread. `config` is copied, its strings are not. 0, -ENOMEM, -EAGAIN. */

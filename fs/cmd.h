@@ -6,5 +6,6 @@
 #define FS_CMD_H
 
 int cmd_mount(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
 
 #endif

@@ -1,9 +1,12 @@
 /*
- * Hits: reads are spliced from the cache file's descriptor, and the page cache is
- * kept from one open to the next as long as it is of the same file.
+ * Hits. By passthrough the kernel gets a backing id, which the supervisor makes, and
+ * asks us for no byte. Through us, reads are spliced from the cache file's descriptor,
+ * and the page cache is kept from one open to the next as long as it is of the same
+ * file. The kernel allows one way at a time for a node; its first open decides.
  */
 #include "fs/hit.h"
 
+#include "fs/fuse_abi.h"
 #include "fs/log.h"
 
 #include <errno.h>
@@ -13,43 +16,85 @@
  * The kernel may hold size 0 from before the download, and an OPEN's reply cannot
  * correct it: a reader that trusts it (sendfile, copy_file_range) copies nothing and
  * calls that success. ESTALE makes the kernel look the path up once more and open
- * again, by itself; that lookup brings the size.
+ * again, by itself; that lookup brings the size. It also brings another nodeid where
+ * the node is open and reads a blob that has since been replaced.
  */
-static bool sent_round(fuse_req_t req, fuse_ino_t ino, bool ended_miss)
+static bool sent_round(fuse_req_t req, const struct fs_hit *hit, const struct cas_blob *blob)
 {
         struct fs_server *server = fuse_req_userdata(req);
 
-        if (!fs_node_send_round(server->nodes, ino, fuse_req_ctx(req)->pid, ended_miss))
+        if (!fs_node_supersede(server->nodes, hit->ino, blob) &&
+            !fs_node_send_round(server->nodes, hit->ino, fuse_req_ctx(req)->pid, hit->ended_miss))
                 return false;
         /* For those who open without a lookup: fstat at least asks again. */
-        fuse_lowlevel_notify_inval_inode(server->session, ino, -1, 0);
+        fuse_lowlevel_notify_inval_inode(server->session, hit->ino, -1, 0);
         fuse_reply_err(req, ESTALE);
         return true;
 }
 
-int fs_hit_open(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest,
-                struct fuse_file_info *fi, bool ended_miss)
+/* A backing id of the very file that was checked, or 0: then it is read through us. */
+static int32_t fetch_id(struct fs_server *server, const struct fs_hit *hit,
+                        const struct cas_blob *blob)
+{
+        uint64_t inode = 0;
+        int32_t id = 0;
+
+        if (!server->passthrough || !fs_node_wants_id(server->nodes, hit->ino, blob) ||
+            fs_channel_backing(server->channel, &hit->digest, &id, &inode) < 0)
+                return 0;
+        if (inode == blob->inode)
+                return id;
+        fs_channel_drop(server->channel, id);
+        return 0;
+}
+
+/* libfuse before 3.17 has no reply with a backing id. */
+static int reply_passthrough(fuse_req_t req, const struct fs_node_opened *opened)
+{
+        struct fs_abi_open_out out = {.fh = opened->fh,
+                                      .open_flags = FS_ABI_FOPEN_PASSTHROUGH | FOPEN_NOFLUSH,
+                                      .backing_id = opened->backing_id};
+
+        return fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}
+
+static int reply_open(fuse_req_t req, const struct fs_hit *hit, const struct fs_node_opened *opened)
+{
+        struct fuse_file_info fi = hit->fi;
+
+        if (opened->backing_id)
+                return reply_passthrough(req, opened);
+        fi.fh = opened->fh;
+        /* Another file under the name may mean other bytes in the page cache: drop them. */
+        fi.keep_cache = opened->same;
+        fi.noflush = 1;
+        return fuse_reply_open(req, &fi);
+}
+
+int fs_hit_open(fuse_req_t req, const struct fs_hit *hit)
 {
         struct fs_server *server = fuse_req_userdata(req);
+        struct fs_node_opened opened;
         struct cas_blob blob;
-        bool same;
-        int r = cas_store_open_blob(server->store, digest, &blob);
+        int r = cas_store_open_blob(server->store, &hit->digest, &blob);
 
         if (r < 0)
                 return r;
-        if (sent_round(req, ino, ended_miss)) {
+        if (sent_round(req, hit, &blob)) {
                 close(blob.fd);
                 return 0;
         }
-        r = fs_node_open(server->nodes, ino, &blob, &same);
+        r = fs_node_open(server->nodes, hit->ino, &blob, fetch_id(server, hit, &blob), hit->unique,
+                         hit->replay, &opened);
+        if (r < 0 || opened.backing_id)
+                close(blob.fd);
+        else
+                fs_node_give_backing(server->nodes, hit->ino, &blob);
         if (r < 0)
                 return r;
-
-        /* Another file under the name may mean other bytes in the page cache: drop them. */
-        fi->keep_cache = same;
-        fi->noflush = 1;
-        if (fuse_reply_open(req, fi) == -ENOENT)
-                fs_node_release(server->nodes, ino); /* the opener is gone */
+        /* -ENOENT: the opener is gone; or an answer to it, before this one, has arrived. */
+        if (reply_open(req, hit, &opened) == -ENOENT && opened.fresh)
+                fs_node_release(server->nodes, opened.fh);
         return 0;
 }
 
@@ -62,25 +107,52 @@ static size_t clip(const struct cas_blob *blob, size_t size, off_t offset)
                                                     : (size_t)(blob->size - (uint64_t)offset);
 }
 
+static void log_changed(const struct cas_digest *digest)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+
+        cas_digest_format(digest, hex);
+        fs_log(LOG_ERR,
+               "event=changed digest=%s cause=\"the blob was changed in the cache "
+               "while it was open; the next open checks it\"",
+               hex);
+}
+
+/* Opened by a worker before us: its descriptor died with it. -ESTALE: it is another file. */
+static int reopen(struct fs_server *server, fuse_ino_t ino, const struct cas_digest *digest)
+{
+        struct cas_blob reads;
+        struct cas_blob blob;
+
+        if (!fs_node_reads(server->nodes, ino, &reads))
+                return -ESTALE;
+
+        int r = cas_store_open_blob(server->store, digest, &blob);
+
+        if (r < 0)
+                return r == -EUCLEAN ? -EIO : r;
+        fs_node_give_backing(server->nodes, ino, &blob);
+        return 0;
+}
+
 void fs_hit_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset)
 {
         struct fs_server *server = fuse_req_userdata(req);
         struct fs_backing *backing = fs_node_backing(server->nodes, ino);
+        struct cas_digest digest;
+        int r = 0;
 
-        if (!backing) {
-                fuse_reply_err(req, ESTALE);
-                return;
+        if (!fs_node_digest(server->nodes, ino, &digest)) {
+                r = -ESTALE;
+        } else if (!backing) {
+                r = reopen(server, ino, &digest);
+                backing = r < 0 ? NULL : fs_node_backing(server->nodes, ino);
         }
-        if (!cas_blob_intact(&backing->blob)) {
-                struct cas_digest digest;
-                char hex[CAS_DIGEST_HEX + 1] = "?";
-
-                if (fs_node_digest(server->nodes, ino, &digest))
-                        cas_digest_format(&digest, hex);
-                fs_log(LOG_ERR,
-                       "event=changed digest=%s cause=\"the blob was changed in the cache "
-                       "while it was open; the next open checks it\"",
-                       hex);
+        if (r == -EMFILE || r == -ENFILE) {
+                fuse_reply_err(req, ENFILE);
+        } else if (!backing || !cas_blob_intact(&backing->blob)) {
+                if (r != -ESTALE)
+                        log_changed(&digest);
                 fuse_reply_err(req, EIO);
         } else {
                 struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(clip(&backing->blob, size, offset));

@@ -1,19 +1,28 @@
 /*
- * How a hit is opened and read. Operations call these and do not know whether the
- * bytes go through this process or, one day, past it.
+ * How a hit is opened and read: by the kernel from the cache file itself where it can
+ * (passthrough), else through this process. Operations call these and do not know
+ * which.
  */
 #ifndef FS_HIT_H
 #define FS_HIT_H
 
 #include "fs/server.h"
 
+/* The OPEN that is being answered. */
+struct fs_hit {
+        fuse_ino_t ino;
+        struct cas_digest digest;
+        struct fuse_file_info fi;
+        uint64_t unique;
+        bool replay;     /* it may have been answered before, by a worker that died */
+        bool ended_miss; /* the opener waited for the blob */
+};
+
 /*
  * Opens the blob and replies. Returns 0 when it replied, or -errno without a reply:
- * -ENOENT and -EUCLEAN mean that it is not a hit (cas_store_open_blob). `ended_miss`:
- * the opener waited for the blob.
+ * -ENOENT and -EUCLEAN mean that it is not a hit (cas_store_open_blob).
  */
-int fs_hit_open(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest,
-                struct fuse_file_info *fi, bool ended_miss);
+int fs_hit_open(fuse_req_t req, const struct fs_hit *hit);
 
 void fs_hit_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset);
 

@@ -46,6 +46,9 @@ int fs_fail(const char *format, ...)
         vsnprintf(line, sizeof(line), format, args);
         va_end(args);
         fetch_make_printable(line);
-        fprintf(stderr, "assetfs: %s\n", line);
+        if (atomic_load(&use_syslog))
+                syslog(LOG_ERR, "%s", line);
+        else
+                fprintf(stderr, "assetfs: %s\n", line);
         return 1;
 }

@@ -15,8 +15,8 @@ __attribute__((format(printf, 2, 3))) void fs_log(int priority, const char *form
 void fs_log_to_syslog(void);
 
 /*
- * The one line of a command that fails: "assetfs: …" on stderr. Only before
- * fs_log_to_syslog(). Returns 1, the exit status.
+ * The one line of a command that fails: "assetfs: …" on stderr (to syslog where the log
+ * goes there). Returns 1, the exit status.
  */
 __attribute__((format(printf, 1, 2))) int fs_fail(const char *format, ...);
 

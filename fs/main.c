@@ -4,6 +4,7 @@
 #include "fs/cmd.h"
 #include "fs/log.h"
 #include "fs/options.h"
+#include "fs/worker.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,8 @@ static const struct {
         int (*run)(int argc, char **argv);
 } verbs[] = {
     {"mount", cmd_mount},
+    {"reload", cmd_reload},
+    {"worker", fs_worker}, /* not for people: the supervisor starts it */
 };
 
 int main(int argc, char **argv)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,6 +116,14 @@ static int complain(int error, char *why, size_t size, const char *words)
         return error;
 }
 
+/* statfs() always asks the daemon; attributes may be remembered beyond its death. */
+static bool is_dead(const char *path)
+{
+        struct statfs fs;
+
+        return statfs(path, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 /* A path below the cache would be a mount inside the store. */
 static bool is_inside(const char *path, const char *directory)
 {
@@ -135,7 +144,7 @@ int fs_mountpoint_prepare(char *path, size_t size, const char *cache, char *why,
 
         if (r < 0)
                 return complain(r, why, why_size, strerror(-r));
-        if (stat(path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
+        if (is_dead(path)) {
                 if (!find_mount(path, type) || strcmp(type, TYPE) != 0)
                         return complain(-ENOTCONN, why, why_size,
                                         "a dead mount that is not an assetfs is there");

@@ -1,12 +1,15 @@
 /*
- * The node table: slots found by nodeid, and by digest through a map. Knows
- * neither FUSE nor the store; closes descriptors, opens none.
+ * The node table: slots in the session memory, and what this process knows about
+ * them. Knows neither FUSE nor the store; closes descriptors, opens none.
  */
 #include "fs/node.h"
+
+#include "fs/handle.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 /*
@@ -16,46 +19,106 @@
  */
 #define GENERATION_MAX (1u << 30)
 
+#define IDS_KEPT 512 /* backing ids of nodes that nobody has open */
+
 struct node {
-        struct cas_map_entry entry;
-        uint32_t slot;
-        uint32_t generation;
-        uint64_t lookups; /* 0: the slot is free */
+        struct cas_map_entry entry; /* in the map unless superseded */
+        struct fs_node_slot *slot;
         uint64_t opens;
-        struct fs_backing *backing; /* NULL when nothing is open */
-        bool told_wrong;            /* the kernel believes a size that is not the blob's */
-        pid_t sent_round;           /* the last opener that was to look again */
-        bool read_before;           /* the next two are set */
-        uint64_t last_inode;        /* which file the page cache is of */
-        int64_t last_mtime;
-        struct node *next_free;
+        struct fs_backing *backing; /* NULL: nobody reads through us */
+        bool regular;               /* in that list: it was open once */
+        bool keeps_id;              /* in that list */
+        TAILQ_ENTRY(node) age;
+        TAILQ_ENTRY(node) kept;
 };
 
+TAILQ_HEAD(node_list, node);
+
+/* All under the lock. */
 struct fs_nodes {
         pthread_mutex_t lock;
-        struct cas_map map;  /* lock */
-        struct node **slots; /* lock */
-        size_t slot_count;   /* lock */
-        size_t slot_room;    /* lock */
-        struct node *free;   /* lock */
+        struct fs_memory *memory;
+        struct fs_handles *handles;
+        struct cas_map map;
+        struct node *by_slot[FS_NODES_MAX]; /* NULL: the slot is free */
+        uint32_t free[FS_NODES_MAX];        /* a stack of slots below nodes_used */
+        uint32_t free_count;
+        struct node_list strangers; /* never opened; oldest first */
+        struct node_list regulars;  /* oldest first */
+        struct node_list kept;      /* closed, with a backing id; oldest first */
+        unsigned kept_count;
+        void (*drop_id)(void *arg, int32_t id);
+        void *drop_arg;
 };
 
-int fs_nodes_new(struct fs_nodes **ret)
-{
-        struct fs_nodes *nodes = calloc(1, sizeof(*nodes));
+/* What has to be given up after the lock was released. */
+struct leftovers {
+        int fds[2];
+        int32_t ids[4];
+        unsigned fd_count;
+        unsigned id_count;
+};
 
-        if (!nodes)
-                return -ENOMEM;
-        pthread_mutex_init(&nodes->lock, NULL);
-        if (cas_map_init(&nodes->map) < 0) {
-                free(nodes);
-                return -ENOMEM;
-        }
-        *ret = nodes;
-        return 0;
+static void leave_fd(struct leftovers *left, int fd)
+{
+        if (fd >= 0)
+                left->fds[left->fd_count++] = fd;
 }
 
-/* Under the lock. Returns what the caller has to close after it, or -1. */
+static void leave_id(struct leftovers *left, int32_t id)
+{
+        if (id > 0)
+                left->ids[left->id_count++] = id;
+}
+
+static void unlock(struct fs_nodes *nodes, const struct leftovers *left)
+{
+        pthread_mutex_unlock(&nodes->lock);
+        for (unsigned i = 0; i < left->fd_count; i++)
+                close(left->fds[i]);
+        for (unsigned i = 0; i < left->id_count; i++)
+                nodes->drop_id(nodes->drop_arg, left->ids[i]);
+}
+
+static struct node_list *age_list(struct fs_nodes *nodes, const struct node *node)
+{
+        return node->regular ? &nodes->regulars : &nodes->strangers;
+}
+
+static void touch(struct fs_nodes *nodes, struct node *node, bool regular)
+{
+        TAILQ_REMOVE(age_list(nodes, node), node, age);
+        node->regular |= regular;
+        TAILQ_INSERT_TAIL(age_list(nodes, node), node, age);
+}
+
+static void stop_keeping(struct fs_nodes *nodes, struct node *node)
+{
+        if (!node->keeps_id)
+                return;
+        TAILQ_REMOVE(&nodes->kept, node, kept);
+        nodes->kept_count--;
+        node->keeps_id = false;
+}
+
+/* The id of a node that was closed is kept for its next open, within a bound. */
+static void keep_id(struct fs_nodes *nodes, struct node *node, struct leftovers *left)
+{
+        if (node->slot->backing_id == 0 || node->keeps_id)
+                return;
+        node->keeps_id = true;
+        TAILQ_INSERT_TAIL(&nodes->kept, node, kept);
+        if (++nodes->kept_count <= IDS_KEPT)
+                return;
+
+        struct node *oldest = TAILQ_FIRST(&nodes->kept);
+
+        stop_keeping(nodes, oldest);
+        leave_id(left, oldest->slot->backing_id);
+        oldest->slot->backing_id = 0;
+}
+
+/* Returns the descriptor to close, or -1. */
 static int drop(struct fs_backing *backing)
 {
         if (!backing || --backing->references > 0)
@@ -67,114 +130,155 @@ static int drop(struct fs_backing *backing)
         return fd;
 }
 
-static void close_dropped(int fd)
-{
-        if (fd >= 0)
-                close(fd);
-}
-
-void fs_nodes_free(struct fs_nodes *nodes)
-{
-        if (!nodes)
-                return;
-        for (size_t i = 0; i < nodes->slot_count; i++) {
-                close_dropped(drop(nodes->slots[i]->backing));
-                free(nodes->slots[i]);
-        }
-        free(nodes->slots);
-        cas_map_destroy(&nodes->map);
-        pthread_mutex_destroy(&nodes->lock);
-        free(nodes);
-}
-
 static uint64_t nodeid_of(const struct node *node)
 {
-        return (uint64_t)node->generation << 32 | (node->slot + 1);
+        return atomic_load(&node->slot->nodeid);
 }
 
-/* Under the lock. */
-static struct node *find(struct fs_nodes *nodes, uint64_t nodeid)
+static struct node *find(const struct fs_nodes *nodes, uint64_t nodeid)
 {
-        uint64_t slot = (nodeid & UINT32_MAX) - 1;
+        uint64_t index = (nodeid & UINT32_MAX) - 1;
+        struct node *node = index < FS_NODES_MAX ? nodes->by_slot[index] : NULL;
 
-        if (slot >= nodes->slot_count)
+        return node && nodeid_of(node) == nodeid ? node : NULL;
+}
+
+static uint32_t index_of(const struct fs_nodes *nodes, const struct node *node)
+{
+        return (uint32_t)(node->slot - nodes->memory->nodes);
+}
+
+/* Frees the slot; nobody has it open. */
+static void remove_node(struct fs_nodes *nodes, struct node *node, struct leftovers *left)
+{
+        uint32_t index = index_of(nodes, node);
+
+        fs_kill_point(nodes->memory);
+        atomic_store(&node->slot->nodeid, 0);
+        fs_kill_point(nodes->memory);
+        leave_id(left, node->slot->backing_id);
+        node->slot->backing_id = 0;
+        leave_fd(left, drop(node->backing));
+        stop_keeping(nodes, node);
+        TAILQ_REMOVE(age_list(nodes, node), node, age);
+        if (!node->slot->superseded)
+                cas_map_remove(&nodes->map, &node->entry);
+        nodes->by_slot[index] = NULL;
+        nodes->free[nodes->free_count++] = index;
+        free(node);
+}
+
+static bool make_room(struct fs_nodes *nodes, struct leftovers *left)
+{
+        struct node *victim = TAILQ_FIRST(&nodes->strangers);
+
+        if (!victim)
+                victim = TAILQ_FIRST(&nodes->regulars);
+        while (victim && victim->opens > 0)
+                victim = TAILQ_NEXT(victim, age);
+        if (victim)
+                remove_node(nodes, victim, left);
+        return victim;
+}
+
+static bool take_slot(struct fs_nodes *nodes, uint32_t *ret, struct leftovers *left)
+{
+        uint32_t used = atomic_load(&nodes->memory->nodes_used);
+
+        if (nodes->free_count == 0 && used < FS_NODES_MAX) {
+                atomic_store(&nodes->memory->nodes_used, used + 1);
+                *ret = used;
+                return true;
+        }
+        if (nodes->free_count == 0 && !make_room(nodes, left))
+                return false;
+        *ret = nodes->free[--nodes->free_count];
+        return true;
+}
+
+/* Makes this process know the slot, which holds a node. */
+static struct node *know(struct fs_nodes *nodes, uint32_t index)
+{
+        struct node *node = calloc(1, sizeof(*node));
+
+        if (!node)
+                return NULL;
+        node->slot = &nodes->memory->nodes[index];
+        node->entry.digest = node->slot->digest;
+        node->regular = node->slot->inode != 0;
+        nodes->by_slot[index] = node;
+        if (!node->slot->superseded)
+                cas_map_insert(&nodes->map, &node->entry);
+        TAILQ_INSERT_TAIL(age_list(nodes, node), node, age);
+        return node;
+}
+
+static struct node *new_node(struct fs_nodes *nodes, const struct cas_digest *digest,
+                             struct leftovers *left)
+{
+        uint32_t index;
+
+        if (!take_slot(nodes, &index, left))
                 return NULL;
 
-        struct node *node = nodes->slots[slot];
+        struct fs_node_slot *slot = &nodes->memory->nodes[index];
+        uint32_t generation = slot->generation % GENERATION_MAX + 1;
 
-        return node->lookups > 0 && node->generation == nodeid >> 32 ? node : NULL;
-}
+        /* Everything before the nodeid, and the generation before everything. */
+        slot->generation = generation;
+        atomic_thread_fence(memory_order_seq_cst);
+        fs_kill_point(nodes->memory);
+        *slot = (struct fs_node_slot){.generation = generation, .digest = *digest};
 
-/* Under the lock. A slot nobody uses, of a generation nobody has seen. */
-static struct node *take_slot(struct fs_nodes *nodes)
-{
-        struct node *node = nodes->free;
+        struct node *node = know(nodes, index);
 
-        if (node) {
-                nodes->free = node->next_free;
-        } else {
-                if (nodes->slot_count == nodes->slot_room) {
-                        size_t room = nodes->slot_room ? 2 * nodes->slot_room : 64;
-                        struct node **slots = reallocarray(nodes->slots, room, sizeof(*slots));
-
-                        if (!slots)
-                                return NULL;
-                        nodes->slots = slots;
-                        nodes->slot_room = room;
-                }
-                node = calloc(1, sizeof(*node));
-                if (!node)
-                        return NULL;
-                node->slot = (uint32_t)nodes->slot_count;
-                nodes->slots[nodes->slot_count++] = node;
-        }
-
-        uint32_t generation = node->generation % GENERATION_MAX + 1;
-
-        *node = (struct node){.slot = node->slot, .generation = generation};
+        fs_kill_point(nodes->memory);
+        if (node)
+                atomic_store(&slot->nodeid, (uint64_t)generation << 32 | (index + 1));
+        else
+                nodes->free[nodes->free_count++] = index;
         return node;
 }
 
 uint64_t fs_node_lookup(struct fs_nodes *nodes, const struct cas_digest *digest)
 {
+        struct leftovers left = {0};
         uint64_t nodeid = 0;
 
         pthread_mutex_lock(&nodes->lock);
 
         struct node *node = (struct node *)cas_map_find(&nodes->map, digest);
 
-        if (!node && (node = take_slot(nodes))) {
-                node->entry.digest = *digest;
-                cas_map_insert(&nodes->map, &node->entry);
-        }
+        if (node)
+                touch(nodes, node, false);
+        else
+                node = new_node(nodes, digest, &left);
         if (node) {
-                node->lookups++;
+                fs_kill_point(nodes->memory);
+                node->slot->lookups++;
+                fs_kill_point(nodes->memory);
                 nodeid = nodeid_of(node);
         }
-        pthread_mutex_unlock(&nodes->lock);
+        unlock(nodes, &left);
         return nodeid;
 }
 
 void fs_node_forget(struct fs_nodes *nodes, uint64_t nodeid, uint64_t count)
 {
-        int fd = -1;
+        struct leftovers left = {0};
 
         pthread_mutex_lock(&nodes->lock);
 
         struct node *node = find(nodes, nodeid);
 
         if (node) {
-                node->lookups -= count < node->lookups ? count : node->lookups;
-                if (node->lookups == 0) {
-                        cas_map_remove(&nodes->map, &node->entry);
-                        fd = drop(node->backing);
-                        node->backing = NULL;
-                        node->next_free = nodes->free;
-                        nodes->free = node;
-                }
+                uint64_t lookups = node->slot->lookups;
+
+                node->slot->lookups = count < lookups ? lookups - count : 0;
+                if (node->slot->lookups == 0 && node->opens == 0)
+                        remove_node(nodes, node, &left);
         }
-        pthread_mutex_unlock(&nodes->lock);
-        close_dropped(fd);
+        unlock(nodes, &left);
 }
 
 bool fs_node_digest(struct fs_nodes *nodes, uint64_t nodeid, struct cas_digest *ret)
@@ -196,7 +300,7 @@ void fs_node_set_told(struct fs_nodes *nodes, uint64_t nodeid, bool exact)
         struct node *node = find(nodes, nodeid);
 
         if (node)
-                node->told_wrong = !exact;
+                node->slot->told_wrong = !exact;
         pthread_mutex_unlock(&nodes->lock);
 }
 
@@ -209,77 +313,149 @@ bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool
         struct node *node = find(nodes, nodeid);
 
         if (node) {
-                round = ended_miss || (node->told_wrong && node->sent_round != tid);
-                node->sent_round = round ? tid : 0;
+                struct fs_node_slot *slot = node->slot;
+
+                round = ended_miss || (slot->told_wrong && slot->sent_round != tid);
+                slot->sent_round = round ? tid : 0;
         }
         pthread_mutex_unlock(&nodes->lock);
         return round;
 }
 
-static bool same_file(const struct cas_blob *a, const struct cas_blob *b)
+static bool reads(const struct node *node, const struct cas_blob *blob)
 {
-        return a->inode == b->inode && a->mtime == b->mtime;
+        return node->slot->inode == blob->inode && node->slot->mtime == blob->mtime;
 }
 
-/* Under the lock. Makes `fresh` what the node reads, unless it reads that file already.
- * Returns what the caller has to close. */
-static int install(struct node *node, struct fs_backing *fresh)
+/* From now on the digest is another node's. */
+static bool supersede(struct fs_nodes *nodes, struct node *node, const struct cas_blob *blob)
 {
-        struct fs_backing *unneeded = node->backing;
-
-        if (unneeded && same_file(&unneeded->blob, &fresh->blob))
-                unneeded = fresh;
-        else
-                node->backing = fresh;
-        return drop(unneeded);
-}
-
-int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob,
-                 bool *ret_same)
-{
-        struct fs_backing *fresh = calloc(1, sizeof(*fresh));
-
-        if (!fresh) {
-                close(blob->fd);
-                return -ENOMEM;
+        if (node->opens == 0 || reads(node, blob))
+                return false;
+        if (!node->slot->superseded) {
+                node->slot->superseded = 1;
+                cas_map_remove(&nodes->map, &node->entry);
         }
-        *fresh = (struct fs_backing){*blob, 1};
+        return true;
+}
 
+bool fs_node_supersede(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob)
+{
         pthread_mutex_lock(&nodes->lock);
 
         struct node *node = find(nodes, nodeid);
-        int fd;
+        bool superseded = node && supersede(nodes, node, blob);
 
-        if (node) {
-                *ret_same = node->read_before && node->last_inode == blob->inode &&
-                            node->last_mtime == blob->mtime;
-                node->read_before = true;
-                node->last_inode = blob->inode;
-                node->last_mtime = blob->mtime;
-                node->opens++;
-                fd = install(node, fresh);
-        } else {
-                fd = drop(fresh);
-        }
         pthread_mutex_unlock(&nodes->lock);
-        close_dropped(fd);
-        return node ? 0 : -ESTALE;
+        return superseded;
 }
 
-void fs_node_release(struct fs_nodes *nodes, uint64_t nodeid)
+bool fs_node_wants_id(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob)
 {
-        int fd = -1;
+        pthread_mutex_lock(&nodes->lock);
+
+        const struct node *node = find(nodes, nodeid);
+        bool wants = node && (node->slot->backing_id == 0 || !reads(node, blob)) &&
+                     (node->opens == 0 || node->slot->passthrough);
+
+        pthread_mutex_unlock(&nodes->lock);
+        return wants;
+}
+
+/* The first open decides what is read, and how; the others follow. */
+static void decide(struct fs_nodes *nodes, struct node *node, const struct cas_blob *blob,
+                   int32_t id, struct leftovers *left)
+{
+        struct fs_node_slot *slot = node->slot;
+
+        if (!reads(node, blob)) {
+                leave_id(left, slot->backing_id);
+                slot->backing_id = 0;
+                slot->inode = blob->inode;
+                slot->mtime = blob->mtime;
+        }
+        slot->size = blob->size;
+        slot->blocks = blob->blocks;
+        if (slot->backing_id == 0)
+                slot->backing_id = id;
+        else
+                leave_id(left, id);
+        fs_kill_point(nodes->memory);
+        slot->passthrough = slot->backing_id != 0;
+}
+
+int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob, int32_t id,
+                 uint64_t unique, bool replay, struct fs_node_opened *ret)
+{
+        struct leftovers left = {0};
+        struct fs_handle handle = {0};
 
         pthread_mutex_lock(&nodes->lock);
 
         struct node *node = find(nodes, nodeid);
+
+        if (!node || supersede(nodes, node, blob)) {
+                leave_id(&left, id);
+                unlock(nodes, &left);
+                return -ESTALE;
+        }
+        ret->same = node->slot->inode != 0 && reads(node, blob);
+        /* Before there is a handle: a handle that is found again must not decide anew. */
+        if (node->opens == 0)
+                decide(nodes, node, blob, id, &left);
+        else
+                leave_id(&left, id);
+
+        int r = fs_handle_take(nodes->handles, unique, nodeid, replay, &handle);
+
+        if (r == 0) {
+                ret->fh = handle.fh;
+                ret->fresh = !handle.old;
+                ret->backing_id = node->slot->passthrough ? node->slot->backing_id : 0;
+                node->opens += ret->fresh;
+                stop_keeping(nodes, node);
+                touch(nodes, node, true);
+        } else if (node->opens == 0) {
+                keep_id(nodes, node, &left);
+        }
+        unlock(nodes, &left);
+        return r;
+}
+
+void fs_node_release(struct fs_nodes *nodes, uint64_t fh)
+{
+        struct leftovers left = {0};
+
+        pthread_mutex_lock(&nodes->lock);
+
+        struct node *node = find(nodes, fs_handle_give_back(nodes->handles, fh));
 
         if (node && node->opens > 0 && --node->opens == 0) {
-                fd = drop(node->backing);
+                leave_fd(&left, drop(node->backing));
                 node->backing = NULL;
+                if (node->slot->lookups == 0)
+                        remove_node(nodes, node, &left);
+                else
+                        keep_id(nodes, node, &left);
         }
+        unlock(nodes, &left);
+}
+
+bool fs_node_reads(struct fs_nodes *nodes, uint64_t nodeid, struct cas_blob *ret)
+{
+        pthread_mutex_lock(&nodes->lock);
+
+        const struct node *node = find(nodes, nodeid);
+        bool open = node && node->opens > 0;
+
+        if (open)
+                *ret = (struct cas_blob){.fd = -1,
+                                         .size = node->slot->size,
+                                         .blocks = node->slot->blocks,
+                                         .inode = node->slot->inode,
+                                         .mtime = node->slot->mtime};
         pthread_mutex_unlock(&nodes->lock);
-        close_dropped(fd);
+        return open;
 }
 
 struct fs_backing *fs_node_backing(struct fs_nodes *nodes, uint64_t nodeid)
@@ -297,10 +473,147 @@ struct fs_backing *fs_node_backing(struct fs_nodes *nodes, uint64_t nodeid)
 
 void fs_backing_unref(struct fs_nodes *nodes, struct fs_backing *backing)
 {
+        struct leftovers left = {0};
+
+        pthread_mutex_lock(&nodes->lock);
+        leave_fd(&left, drop(backing));
+        unlock(nodes, &left);
+}
+
+void fs_node_give_backing(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob)
+{
+        struct fs_backing *backing = calloc(1, sizeof(*backing));
+        struct leftovers left = {0};
+
         pthread_mutex_lock(&nodes->lock);
 
-        int fd = drop(backing);
+        struct node *node = find(nodes, nodeid);
 
-        pthread_mutex_unlock(&nodes->lock);
-        close_dropped(fd);
+        if (backing && node && node->opens > 0 && !node->backing && reads(node, blob)) {
+                *backing = (struct fs_backing){*blob, 1};
+                node->backing = backing;
+        } else {
+                free(backing);
+                leave_fd(&left, blob->fd);
+        }
+        unlock(nodes, &left);
+}
+
+/* Taking up what the last worker left */
+
+static bool is_sound(const struct fs_nodes *nodes, uint32_t index)
+{
+        const struct fs_node_slot *slot = &nodes->memory->nodes[index];
+        uint64_t nodeid = atomic_load(&slot->nodeid);
+
+        return nodeid != 0 && slot->generation > 0 && slot->generation <= GENERATION_MAX &&
+               nodeid == ((uint64_t)slot->generation << 32 | (index + 1)) &&
+               slot->backing_id >= 0 &&
+               (slot->superseded || !cas_map_find(&nodes->map, &slot->digest));
+}
+
+static int take_up_nodes(struct fs_nodes *nodes)
+{
+        uint32_t used = atomic_load(&nodes->memory->nodes_used);
+
+        if (used > FS_NODES_MAX)
+                used = FS_NODES_MAX;
+        atomic_store(&nodes->memory->nodes_used, used);
+        for (uint32_t index = 0; index < used; index++) {
+                if (!is_sound(nodes, index)) {
+                        atomic_store(&nodes->memory->nodes[index].nodeid, 0);
+                        nodes->free[nodes->free_count++] = index;
+                } else if (!know(nodes, index)) {
+                        return -ENOMEM;
+                }
+        }
+        return 0;
+}
+
+static bool count_open(void *arg, uint64_t nodeid)
+{
+        struct fs_nodes *nodes = arg;
+        struct node *node = find(nodes, nodeid);
+
+        if (node)
+                node->opens++;
+        return node;
+}
+
+/* Nobody has them open, and nobody will ask for them again; or their ids are kept. Goes on
+ * from slot *index up to the first that leaves an id. */
+static void settle_closed(struct fs_nodes *nodes, uint32_t *index, struct leftovers *left)
+{
+        uint32_t used = atomic_load(&nodes->memory->nodes_used);
+
+        for (; *index < used && left->id_count == 0; (*index)++) {
+                struct fs_node_slot *slot = &nodes->memory->nodes[*index];
+                struct node *node = nodes->by_slot[*index];
+
+                if (node && node->opens > 0)
+                        continue;
+                if (!node) {
+                        /* It was being removed. */
+                        leave_id(left, slot->backing_id);
+                        slot->backing_id = 0;
+                } else if (slot->superseded || slot->lookups == 0) {
+                        remove_node(nodes, node, left);
+                } else {
+                        keep_id(nodes, node, left);
+                }
+        }
+}
+
+int fs_nodes_new(struct fs_memory *memory, void (*drop_id)(void *arg, int32_t id), void *arg,
+                 struct fs_nodes **ret)
+{
+        struct fs_nodes *nodes = calloc(1, sizeof(*nodes));
+        struct leftovers left;
+        uint32_t index = 0;
+        int r;
+
+        if (!nodes)
+                return -ENOMEM;
+        nodes->memory = memory;
+        nodes->drop_id = drop_id;
+        nodes->drop_arg = arg;
+        pthread_mutex_init(&nodes->lock, NULL);
+        TAILQ_INIT(&nodes->strangers);
+        TAILQ_INIT(&nodes->regulars);
+        TAILQ_INIT(&nodes->kept);
+        r = cas_map_init(&nodes->map);
+        if (r == 0)
+                r = take_up_nodes(nodes);
+        if (r == 0)
+                r = fs_handles_new(memory, count_open, nodes, &nodes->handles);
+        if (r < 0) {
+                fs_nodes_free(nodes);
+                return r;
+        }
+        do {
+                left = (struct leftovers){0};
+                pthread_mutex_lock(&nodes->lock);
+                settle_closed(nodes, &index, &left);
+                unlock(nodes, &left);
+        } while (left.id_count > 0);
+        *ret = nodes;
+        return 0;
+}
+
+void fs_nodes_free(struct fs_nodes *nodes)
+{
+        if (!nodes)
+                return;
+        for (size_t i = 0; i < atomic_load(&nodes->memory->nodes_used); i++) {
+                struct node *node = nodes->by_slot[i];
+                int fd = node ? drop(node->backing) : -1;
+
+                if (fd >= 0)
+                        close(fd);
+                free(node);
+        }
+        fs_handles_free(nodes->handles);
+        cas_map_destroy(&nodes->map);
+        pthread_mutex_destroy(&nodes->lock);
+        free(nodes);
 }

@@ -6,7 +6,6 @@
  */
 #include "fs/ops.h"
 
-#include "fs/hit.h"
 #include "fs/log.h"
 #include "fs/parked.h"
 #include "fs/view.h"
@@ -67,13 +66,10 @@ int fs_errno(const struct fetch_cause *cause)
 static bool stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_digest *digest,
                      struct stat *ret, double *ret_timeout)
 {
-        struct fs_backing *backing = fs_node_backing(server->nodes, ino);
         struct cas_blob blob;
 
         *ret_timeout = 0;
-        if (backing) {
-                blob = backing->blob;
-                fs_backing_unref(server->nodes, backing);
+        if (fs_node_reads(server->nodes, ino, &blob)) {
                 fs_node_set_told(server->nodes, ino, true);
                 fs_view_stat_asset(server, digest, blob.size, blob.blocks, ret);
                 return true;
@@ -207,16 +203,17 @@ void fs_answer_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-        struct cas_digest digest;
+        struct fs_hit hit = {
+            .ino = ino, .fi = *fi, .unique = fs_journal_unique(), .replay = fs_journal_is_replay()};
 
         if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)) {
                 fuse_reply_err(req, EROFS);
                 return;
         }
-        if (!is_asset(req, ino, &digest))
+        if (!is_asset(req, ino, &hit.digest))
                 return;
 
-        int r = fs_hit_open(req, ino, &digest, fi, false);
+        int r = fs_hit_open(req, &hit);
 
         if (r == 0)
                 return;
@@ -225,11 +222,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         else if (fi->flags & O_NONBLOCK)
                 fuse_reply_err(req, EAGAIN);
         else
-                fs_park_open(req, ino, &digest, fi);
+                fs_park_open(req, &hit);
 }
 
-void fs_answer_open(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest,
-                    struct fuse_file_info *fi, const struct fetch_cause *cause)
+void fs_answer_open(fuse_req_t req, const struct fs_hit *hit, const struct fetch_cause *cause)
 {
         int r;
 
@@ -237,7 +233,7 @@ void fs_answer_open(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *dig
                 fuse_reply_err(req, fs_errno(cause));
                 return;
         }
-        r = fs_hit_open(req, ino, digest, fi, true);
+        r = fs_hit_open(req, hit);
         if (r < 0)
                 fuse_reply_err(req, fs_errno_of_disk(r));
 }
@@ -253,8 +249,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
         struct fs_server *server = fuse_req_userdata(req);
 
-        (void)fi;
-        fs_node_release(server->nodes, ino);
+        (void)ino;
+        fs_node_release(server->nodes, fi->fh);
         fuse_reply_err(req, 0);
 }
 
@@ -275,14 +271,14 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 static void op_init(void *userdata, struct fuse_conn_info *connection)
 {
-        struct fs_server *server = userdata;
-
+        (void)userdata;
         /* Requests are small: only replies are worth a splice. */
         connection->want &= ~(unsigned)FUSE_CAP_SPLICE_READ;
         connection->want |= connection->capable & FUSE_CAP_SPLICE_WRITE;
         /* The bytes of a digest do not change; the page cache is dropped where we say so. */
         connection->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
-        server->on_init(server->on_init_arg);
+        /* Nothing is ever written: so a request fits into a slot of the journal. */
+        connection->max_write = 4096;
 }
 
 /*

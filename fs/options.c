@@ -1,9 +1,10 @@
 /*
  * argv into struct fs_options. Opens nothing; only makes paths absolute, because
- * the daemon leaves the directory it was started in.
+ * workers are started again and again, from another directory.
  */
 #include "fs/options.h"
 
+#include "cas/io.h"
 #include "fetch/template.h"
 #include "fs/log.h"
 
@@ -38,7 +39,10 @@ const char fs_options_usage[] =
     "  --min-rate RATE        bytes a second (10K)\n"
     "  --ca FILE              certificates to trust, PEM, instead of the system's\n"
     "  --proxy URL            instead of http_proxy, https_proxy and no_proxy\n"
+    "  --user NAME|UID        who downloads, as root (the cache's owner, else assetfs)\n"
     "  -o OPT,...             uid=, gid=, umask=: who may open, and so start downloads;\n"
+    "                         passthrough=auto|on|off: the kernel reads cached assets itself;\n"
+    "                         default_permissions: needed for idmapped mounts of the mount;\n"
     "                         allow_other, allow_root, noexec, noatime, context=, fsname=\n"
     "  -f                     stay in the foreground and log to stderr\n"
     "\n"
@@ -56,6 +60,7 @@ enum {
         OPTION_STALL_TIMEOUT,
         OPTION_MIN_RATE,
         OPTION_OPEN_TIMEOUT,
+        OPTION_USER,
         OPTION_HELP,
 };
 
@@ -70,6 +75,7 @@ static const struct option long_options[] = {
     {"stall-timeout", required_argument, NULL, OPTION_STALL_TIMEOUT},
     {"min-rate", required_argument, NULL, OPTION_MIN_RATE},
     {"open-timeout", required_argument, NULL, OPTION_OPEN_TIMEOUT},
+    {"user", required_argument, NULL, OPTION_USER},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
 };
@@ -150,12 +156,30 @@ static bool is_passed_on(const char *option)
         return strncmp(option, "context=", 8) == 0 || strncmp(option, "fsname=", 7) == 0;
 }
 
+static int parse_passthrough(struct fs_options *options, const char *option)
+{
+        static const char *const words[] = {"auto", "on", "off"}; /* as the enum */
+
+        for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                if (strcmp(option + strlen("passthrough="), words[i]) == 0) {
+                        options->passthrough = (enum fs_passthrough)i;
+                        return 0;
+                }
+        }
+        return usage_error("-o", option, "auto, on or off");
+}
+
 static int parse_mount_option(struct fs_options *options, const char *option)
 {
         char *end;
 
         options->restricted |= strncmp(option, "uid=", 4) == 0 || strncmp(option, "gid=", 4) == 0 ||
-                               strncmp(option, "umask=", 6) == 0;
+                               strncmp(option, "umask=", 6) == 0 ||
+                               strcmp(option, "default_permissions") == 0;
+        if (strcmp(option, "default_permissions") == 0)
+                return 0;
+        if (strncmp(option, "passthrough=", 12) == 0)
+                return parse_passthrough(options, option);
         if (strncmp(option, "uid=", 4) == 0)
                 return parse_id(option + 4, false, &options->uid) == 0
                            ? 0
@@ -184,18 +208,17 @@ static int parse_mount_option(struct fs_options *options, const char *option)
         return 0;
 }
 
-static int parse_mount_options(struct fs_options *options, char *list)
+static int parse_mount_options(struct fs_options *options, const char *list)
 {
+        char *copy = strdup(list);
         char *rest;
+        int r = copy ? 0 : fs_fail("%s", strerror(ENOMEM));
 
-        for (char *option = strtok_r(list, ",", &rest); option;
-             option = strtok_r(NULL, ",", &rest)) {
-                int r = parse_mount_option(options, option);
-
-                if (r)
-                        return r;
-        }
-        return 0;
+        for (char *option = copy ? strtok_r(copy, ",", &rest) : NULL; option && r == 0;
+             option = strtok_r(NULL, ",", &rest))
+                r = parse_mount_option(options, option);
+        free(copy);
+        return r;
 }
 
 static int add_origin(struct fs_options *options, const char *url)
@@ -220,22 +243,50 @@ static int add_catalog(struct fs_options *options, const char *path)
 
 static int set_cache(struct fs_options *options, const char *path)
 {
-        if (!*path || strlen(path) >= sizeof(options->cache))
+        if (strlen(path) >= PATH_MAX)
                 return usage_error("--cache", path, "not a path");
-        snprintf(options->cache, sizeof(options->cache), "%s", path);
+        options->cache = path;
         return 0;
 }
 
 static int set_ca(struct fs_options *options, const char *path)
 {
-        free(options->ca_file);
-        options->ca_file = realpath(path, NULL);
-        if (!options->ca_file || access(options->ca_file, R_OK) < 0)
+        if (access(path, R_OK) < 0)
                 return fs_fail("--ca %s: %s", path, strerror(errno));
+        options->ca_file = path;
         return 0;
 }
 
-static int parse_option(struct fs_options *options, int option, char *value, char **argv)
+/*
+ * Keeps the option for the workers, and returns its value in the kept string; NULL after
+ * a complaint. A path is made absolute.
+ */
+static const char *keep(struct fs_options *options, const char *name, const char *value,
+                        bool is_path)
+{
+        _cleanup_free_ char *folder = is_path && *value != '/' ? getcwd(NULL, 0) : NULL;
+        bool is_long = name[1] != '\0';
+        char *kept;
+
+        if (options->argument_count == FS_ARGUMENTS_MAX) {
+                fs_fail("too many options");
+                return NULL;
+        }
+        if (is_path && (!*value || (*value != '/' && !folder))) {
+                usage_error(name, value, "not a path");
+                return NULL;
+        }
+        if (asprintf(&kept, "%s%s%s%s%s%s", is_long ? "--" : "-", name,
+                     is_long && *value ? "=" : "", folder ? folder : "", folder ? "/" : "",
+                     value) < 0) {
+                fs_fail("%s", strerror(ENOMEM));
+                return NULL;
+        }
+        options->arguments[options->argument_count++] = kept;
+        return kept + strlen(kept) - strlen(value) - (folder ? strlen(folder) + 1 : 0);
+}
+
+static int parse_option(struct fs_options *options, int option, const char *value, char **argv)
 {
         switch (option) {
         case 'f':
@@ -266,6 +317,9 @@ static int parse_option(struct fs_options *options, int option, char *value, cha
                 return parse_number("--min-rate", value, 1, 1u << 30, &options->min_rate);
         case OPTION_OPEN_TIMEOUT:
                 return parse_number("--open-timeout", value, 1, 604800, &options->open_timeout);
+        case OPTION_USER:
+                options->user = value;
+                return 0;
         case OPTION_HELP:
                 return fputs(fs_options_usage, stdout) < 0 ? 1 : FS_OPTIONS_HELPED;
         case ':':
@@ -282,22 +336,23 @@ static int default_cache(struct fs_options *options)
 {
         const char *home = getenv("HOME");
         const char *xdg = getenv("XDG_CACHE_HOME");
+        char path[PATH_MAX];
         int length;
 
-        if (options->cache[0])
+        if (options->cache)
                 return 0;
         if (geteuid() == 0)
-                length = snprintf(options->cache, sizeof(options->cache), "/var/cache/assetfs");
+                length = snprintf(path, sizeof(path), "/var/cache/assetfs");
         else if (xdg && *xdg == '/')
-                length = snprintf(options->cache, sizeof(options->cache), "%s/assetfs", xdg);
+                length = snprintf(path, sizeof(path), "%s/assetfs", xdg);
         else if (home && *home == '/')
-                length =
-                    snprintf(options->cache, sizeof(options->cache), "%s/.cache/assetfs", home);
+                length = snprintf(path, sizeof(path), "%s/.cache/assetfs", home);
         else
                 return fs_fail("--cache: no home directory to choose a default from"), USAGE_ERROR;
-        if (length >= (int)sizeof(options->cache))
+        if (length >= (int)sizeof(path))
                 return fs_fail("--cache: the default path is too long"), USAGE_ERROR;
-        return 0;
+        options->cache = keep(options, "cache", path, true);
+        return options->cache ? 0 : USAGE_ERROR;
 }
 
 static int check(struct fs_options *options, int argc, char **argv)
@@ -318,11 +373,29 @@ static int check(struct fs_options *options, int argc, char **argv)
         return default_cache(options);
 }
 
+/* The option as it was meant: its name, and what kind of value it has. */
+static int take_option(struct fs_options *options, int option, int index, char **argv)
+{
+        char letter[] = {(char)option, '\0'};
+        bool is_path = option == OPTION_CACHE || option == OPTION_CATALOG || option == OPTION_CA;
+        const char *value = NULL;
+
+        if (option != OPTION_HELP && option != '?' && option != ':') {
+                value = keep(options, option < OPTION_CACHE ? letter : long_options[index].name,
+                             optarg ? optarg : "", is_path);
+                if (!value)
+                        return USAGE_ERROR;
+        }
+        return parse_option(options, option, value, argv);
+}
+
 int fs_options_parse(int argc, char **argv, struct fs_options *ret)
 {
+        int index = 0;
         int option;
 
         *ret = (struct fs_options){
+            .allow_other = geteuid() == 0,
             .max_asset_size = UINT64_C(8) << 30,
             .max_downloads = 16,
             .stall_timeout = 30,
@@ -331,8 +404,8 @@ int fs_options_parse(int argc, char **argv, struct fs_options *ret)
         };
         optind = 0; /* glibc: start anew */
         opterr = 0;
-        while ((option = getopt_long(argc, argv, ":fo:", long_options, NULL)) != -1) {
-                int r = parse_option(ret, option, optarg, argv);
+        while ((option = getopt_long(argc, argv, ":fo:", long_options, &index)) != -1) {
+                int r = take_option(ret, option, index, argv);
 
                 if (r)
                         return r;
@@ -342,6 +415,7 @@ int fs_options_parse(int argc, char **argv, struct fs_options *ret)
 
 void fs_options_free(struct fs_options *options)
 {
-        free(options->ca_file);
-        options->ca_file = NULL;
+        for (size_t i = 0; i < options->argument_count; i++)
+                free(options->arguments[i]);
+        options->argument_count = 0;
 }

@@ -10,13 +10,23 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define FS_ORIGINS_MAX  64
-#define FS_CATALOGS_MAX 64
+#define FS_ORIGINS_MAX   64
+#define FS_CATALOGS_MAX  64
+#define FS_ARGUMENTS_MAX 192
 
+enum fs_passthrough {
+        FS_PASSTHROUGH_AUTO, /* where the kernel can */
+        FS_PASSTHROUGH_ON,   /* or do not mount */
+        FS_PASSTHROUGH_OFF,
+};
+
+/* Paths are absolute, so that they mean the same wherever they are used. Strings point
+ * into `arguments`. */
 struct fs_options {
         bool foreground;
-        char cache[4096];
-        char *ca_file; /* absolute, owned; or NULL */
+        const char *cache;
+        const char *user; /* or NULL */
+        const char *ca_file;
         const char *proxy;
         const char *origins[FS_ORIGINS_MAX];
         size_t origin_count;
@@ -27,14 +37,20 @@ struct fs_options {
         unsigned stall_timeout; /* seconds */
         unsigned open_timeout;  /* seconds */
         unsigned min_rate;      /* bytes a second */
-        char mountpoint[4096];  /* absolute */
+        char mountpoint[4096];
 
-        /* -o; `restricted` where uid, gid or umask was given */
-        bool restricted;
+        /* -o */
+        bool allow_other; /* as root, always */
+        bool restricted;  /* uid, gid, umask or default_permissions was given */
         uid_t uid;
         gid_t gid;
         mode_t umask;
-        char fuse_options[512]; /* for libfuse, comma-separated */
+        enum fs_passthrough passthrough;
+        char fuse_options[512]; /* for libfuse, each after a comma */
+
+        /* The options again, one string each: what a worker is started with. Owned. */
+        char *arguments[FS_ARGUMENTS_MAX];
+        size_t argument_count;
 };
 
 #define FS_OPTIONS_HELPED (-1)
@@ -42,7 +58,7 @@ struct fs_options {
 /*
  * Reads `argv` (from the verb on). 0; or, after one line on stderr, the exit status:
  * 2 for a usage error, 1 where the machine is to blame; FS_OPTIONS_HELPED after
- * --help was answered. Strings point into argv.
+ * --help was answered. To be freed in every case.
  */
 int fs_options_parse(int argc, char **argv, struct fs_options *ret);
 void fs_options_free(struct fs_options *options);

@@ -28,9 +28,8 @@ struct parked {
         struct fs_server *server;
         fuse_req_t req;
         enum kind kind;
-        fuse_ino_t ino;
-        struct cas_digest digest;
-        struct fuse_file_info fi;
+        struct fs_hit hit; /* of a GETATTR: ino and digest */
+        struct fs_parked_slot *slot;
         pid_t tid;
         int64_t deadline_ms;
 
@@ -93,6 +92,7 @@ static void on_interrupt(fuse_req_t req, void *arg)
         struct fs_parked_set *set = parked->server->parked;
 
         (void)req;
+        parked->slot->interrupted = 1;
         pthread_mutex_lock(&set->lock);
         parked->interrupted = true;
         pthread_cond_signal(&set->changed);
@@ -107,10 +107,11 @@ static void on_answer(struct fetch_waiter *waiter, const struct fetch_cause *cau
 
         if (claim(set, parked)) {
                 if (parked->kind == PARKED_OPEN)
-                        fs_answer_open(parked->req, parked->ino, &parked->digest, &parked->fi,
-                                       cause);
+                        fs_answer_open(parked->req, &parked->hit, cause);
                 else
-                        fs_answer_getattr(parked->req, parked->ino, &parked->digest, cause, size);
+                        fs_answer_getattr(parked->req, parked->hit.ino, &parked->hit.digest, cause,
+                                          size);
+                fs_journal_unpark(parked->server->journal, parked->slot);
         }
         unref(set, parked);
 }
@@ -123,6 +124,7 @@ static void let_go(struct fs_parked_set *set, struct parked *parked, int error)
         if (!claim(set, parked))
                 return;
         fuse_reply_err(parked->req, error);
+        fs_journal_unpark(parked->server->journal, parked->slot);
 
         bool left = parked->kind == PARKED_OPEN ? fetch_leave_blob(fetch, &parked->waiter)
                                                 : fetch_leave_size(fetch, &parked->waiter);
@@ -183,6 +185,7 @@ static void *watch(void *arg)
 {
         struct fs_parked_set *set = arg;
 
+        pthread_setname_np(pthread_self(), "watcher");
         pthread_mutex_lock(&set->lock);
         while (!set->stopping) {
                 int64_t now = fetch_now_ms();
@@ -246,27 +249,33 @@ void fs_parked_free(struct fs_parked_set *set)
         free(set);
 }
 
-/* Takes `req` over. NULL: no memory, and it was answered. */
-static struct parked *new_parked(fuse_req_t req, enum kind kind, fuse_ino_t ino,
-                                 const struct cas_digest *digest, unsigned timeout_ms)
+/* Takes `req` over. NULL: no memory or no slot, and it was answered. */
+static struct parked *new_parked(fuse_req_t req, enum kind kind, const struct fs_hit *hit,
+                                 unsigned timeout_ms)
 {
+        struct fs_server *server = fuse_req_userdata(req);
+        int64_t latest_ms = fetch_now_ms() + timeout_ms;
         struct parked *parked = malloc(sizeof(*parked));
+        struct fs_parked_slot *slot = parked ? fs_journal_park(server->journal, latest_ms) : NULL;
 
-        if (!parked) {
+        if (!slot) {
+                free(parked);
                 fuse_reply_err(req, ENOMEM);
                 return NULL;
         }
         *parked = (struct parked){
             .waiter.done = on_answer,
-            .server = fuse_req_userdata(req),
+            .server = server,
             .req = req,
             .kind = kind,
-            .ino = ino,
-            .digest = *digest,
+            .hit = *hit,
+            .slot = slot,
             .tid = fuse_req_ctx(req)->pid,
-            .deadline_ms = fetch_now_ms() + timeout_ms,
+            .deadline_ms = slot->deadline_ms < latest_ms ? slot->deadline_ms : latest_ms,
             .references = 1, /* fetch's */
+            .interrupted = slot->interrupted,
         };
+        parked->hit.ended_miss = true;
         return parked;
 }
 
@@ -287,24 +296,22 @@ static void park(struct parked *parked)
         pthread_mutex_unlock(&set->lock);
 }
 
-void fs_park_open(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest,
-                  const struct fuse_file_info *fi)
+void fs_park_open(fuse_req_t req, const struct fs_hit *hit)
 {
         const struct fs_server *server = fuse_req_userdata(req);
-        struct parked *parked = new_parked(req, PARKED_OPEN, ino, digest, server->open_timeout_ms);
+        struct parked *parked = new_parked(req, PARKED_OPEN, hit, server->open_timeout_ms);
 
         if (!parked)
                 return;
-        parked->fi = *fi;
         park(parked);
-        fetch_blob(server->fetch, digest, &parked->waiter);
+        fetch_blob(server->fetch, &hit->digest, &parked->waiter);
 }
 
 void fs_park_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest)
 {
         const struct fs_server *server = fuse_req_userdata(req);
-        struct parked *parked =
-            new_parked(req, PARKED_GETATTR, ino, digest, server->size_timeout_ms);
+        struct fs_hit asked = {.ino = ino, .digest = *digest};
+        struct parked *parked = new_parked(req, PARKED_GETATTR, &asked, server->size_timeout_ms);
 
         if (!parked)
                 return;

@@ -1,5 +1,6 @@
 /*
- * Parked requests: an OPEN or GETATTR that waits for fetch. It holds no thread.
+ * Parked requests: an OPEN or GETATTR that waits for fetch. It holds no thread, and is
+ * in the journal, so that it waits on in the next worker if this one dies.
  * It ends, exactly once, by whichever comes first: fetch's answer, its deadline,
  * or an interruption that its process meant (fs/opener.h). One watcher thread
  * looks after deadlines and interruptions.
@@ -10,7 +11,7 @@
 #ifndef FS_PARKED_H
 #define FS_PARKED_H
 
-#include "fs/server.h"
+#include "fs/hit.h"
 
 struct fs_parked_set;
 
@@ -21,8 +22,7 @@ int fs_parked_new(struct fs_server *server, struct fs_parked_set **ret);
 void fs_parked_free(struct fs_parked_set *set);
 
 /* Park the request until the blob is there, or the asset's size is known. Takes `req` over. */
-void fs_park_open(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest,
-                  const struct fuse_file_info *fi);
+void fs_park_open(fuse_req_t req, const struct fs_hit *hit);
 void fs_park_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * What every operation works with: one struct, made by cmd_mount before the first
+ * What every operation works with: one struct, made by the worker before the first
  * request and unchanged until after the last. Also the names the operations'
  * files have for each other.
  */
@@ -8,26 +8,34 @@
 
 #include "cas/store.h"
 #include "fetch/fetch.h"
+#include "fs/channel.h"
+#include "fs/journal.h"
 #include "fs/node.h"
 
 #include <fuse_lowlevel.h>
 
 struct fs_parked_set;
+struct fs_view;
 
 struct fs_server {
         struct cas_store *store;
         struct fetch *fetch;
         const struct fetch_catalog *catalog;
+        const char *cache; /* its path, for people */
+        struct fs_memory *memory;
+        struct fs_journal *journal;
         struct fs_nodes *nodes;
+        struct fs_channel *channel;
         struct fs_parked_set *parked;
+        struct fs_view *view;
         struct fuse_session *session;
-        uid_t uid; /* shown as the owner of everything */
+        bool passthrough; /* the kernel is asked to take backing ids, and then: it does */
+        bool restricted;  /* the kernel checks permissions */
+        uid_t uid;        /* shown as the owner of everything */
         gid_t gid;
         mode_t umask;
         unsigned open_timeout_ms;
         unsigned size_timeout_ms;
-        void (*on_init)(void *arg); /* the mount answers from now on */
-        void *on_init_arg;
 };
 
 /* fs/ops.c: the table of operations; its userdata is the struct fs_server. */

@@ -5,7 +5,6 @@
 #include "fs/view.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,29 +100,74 @@ void fs_view_readlink(fuse_req_t req, fuse_ino_t ino)
         fuse_reply_readlink(req, target);
 }
 
-/* What one open directory shows: taken at its opening and again at a rewind, so that a
- * listing neither skips nor doubles anything while assets arrive. */
-struct listing {
-        pthread_mutex_t lock;
-        struct cas_digest *digests; /* lock; sorted; the root's only */
-        size_t count;               /* lock */
+/*
+ * What the root shows: taken when somebody begins to read it, shared by all who go on.
+ * An entry's offset is made of its digest, in whose order it comes, so that whoever goes on
+ * with another snapshot, even another worker's, neither misses nor doubles what was there
+ * all the time.
+ */
+struct snapshot {
+        unsigned references; /* the view's lock */
+        size_t count;
         size_t room;
+        struct cas_digest *digests; /* sorted, each once */
 };
+
+struct fs_view {
+        pthread_mutex_t lock;
+        struct snapshot *latest; /* lock */
+};
+
+int fs_view_new(struct fs_view **ret)
+{
+        struct fs_view *view = calloc(1, sizeof(*view));
+
+        if (!view)
+                return -ENOMEM;
+        pthread_mutex_init(&view->lock, NULL);
+        *ret = view;
+        return 0;
+}
+
+static void unref(struct fs_view *view, struct snapshot *snapshot)
+{
+        if (!snapshot)
+                return;
+        pthread_mutex_lock(&view->lock);
+
+        bool last = --snapshot->references == 0;
+
+        pthread_mutex_unlock(&view->lock);
+        if (last) {
+                free(snapshot->digests);
+                free(snapshot);
+        }
+}
+
+void fs_view_free(struct fs_view *view)
+{
+        if (!view)
+                return;
+        unref(view, view->latest);
+        pthread_mutex_destroy(&view->lock);
+        free(view);
+}
 
 static int add_digest(void *arg, const struct cas_digest *digest)
 {
-        struct listing *listing = arg;
+        struct snapshot *snapshot = arg;
 
-        if (listing->count == listing->room) {
-                size_t room = listing->room ? 2 * listing->room : 256;
-                struct cas_digest *digests = reallocarray(listing->digests, room, sizeof(*digests));
+        if (snapshot->count == snapshot->room) {
+                size_t room = snapshot->room ? 2 * snapshot->room : 256;
+                struct cas_digest *digests =
+                    reallocarray(snapshot->digests, room, sizeof(*digests));
 
                 if (!digests)
                         return -ENOMEM;
-                listing->digests = digests;
-                listing->room = room;
+                snapshot->digests = digests;
+                snapshot->room = room;
         }
-        listing->digests[listing->count++] = *digest;
+        snapshot->digests[snapshot->count++] = *digest;
         return 0;
 }
 
@@ -133,139 +177,185 @@ static int compare_digests(const void *a, const void *b)
 }
 
 /* Cached and catalogued, each once. */
-static int take_listing(const struct fs_server *server, struct listing *listing)
+static int fill_snapshot(const struct fs_server *server, struct snapshot *snapshot)
 {
         size_t kept = 0;
-
-        listing->count = 0;
-
-        int r = cas_store_list(server->store, add_digest, listing);
+        int r = cas_store_list(server->store, add_digest, snapshot);
 
         for (size_t i = 0; r == 0 && i < fetch_catalog_asset_count(server->catalog); i++)
-                r = add_digest(listing, &fetch_catalog_asset(server->catalog, i)->digest);
+                r = add_digest(snapshot, &fetch_catalog_asset(server->catalog, i)->digest);
         if (r < 0)
                 return r;
-        if (listing->count > 0)
-                qsort(listing->digests, listing->count, sizeof(*listing->digests), compare_digests);
-        for (size_t i = 0; i < listing->count; i++)
+        if (snapshot->count > 0)
+                qsort(snapshot->digests, snapshot->count, sizeof(*snapshot->digests),
+                      compare_digests);
+        for (size_t i = 0; i < snapshot->count; i++)
                 if (kept == 0 ||
-                    !cas_digest_equal(&listing->digests[kept - 1], &listing->digests[i]))
-                        listing->digests[kept++] = listing->digests[i];
-        listing->count = kept;
+                    !cas_digest_equal(&snapshot->digests[kept - 1], &snapshot->digests[i]))
+                        snapshot->digests[kept++] = snapshot->digests[i];
+        snapshot->count = kept;
         return 0;
 }
 
-static void free_listing(struct listing *listing)
+/* A new one for who begins, the latest for who goes on; the caller's reference. */
+static int take_snapshot(struct fs_server *server, bool begins, struct snapshot **ret)
 {
-        pthread_mutex_destroy(&listing->lock);
-        free(listing->digests);
-        free(listing);
+        struct fs_view *view = server->view;
+        struct snapshot *old = NULL;
+
+        pthread_mutex_lock(&view->lock);
+        if (!begins && view->latest) {
+                view->latest->references++;
+                *ret = view->latest;
+                pthread_mutex_unlock(&view->lock);
+                return 0;
+        }
+        pthread_mutex_unlock(&view->lock);
+
+        struct snapshot *fresh = calloc(1, sizeof(*fresh));
+        int r = fresh ? fill_snapshot(server, fresh) : -ENOMEM;
+
+        if (r < 0) {
+                if (fresh)
+                        free(fresh->digests);
+                free(fresh);
+                return r;
+        }
+        fresh->references = 2; /* the view's and the caller's */
+        pthread_mutex_lock(&view->lock);
+        old = view->latest;
+        view->latest = fresh;
+        pthread_mutex_unlock(&view->lock);
+        unref(view, old);
+        *ret = fresh;
+        return 0;
 }
 
 void fs_view_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-        struct listing *listing;
-
-        if (ino != FUSE_ROOT_ID && ino != FS_BY_NAME) {
+        if (ino != FUSE_ROOT_ID && ino != FS_BY_NAME)
                 fuse_reply_err(req, ENOTDIR);
-                return;
-        }
-        listing = calloc(1, sizeof(*listing));
-        if (!listing) {
-                fuse_reply_err(req, ENOMEM);
-                return;
-        }
-        pthread_mutex_init(&listing->lock, NULL);
-        fi->fh = (uintptr_t)listing;
-        if (fuse_reply_open(req, fi) == -ENOENT)
-                free_listing(listing);
+        else
+                fuse_reply_open(req, fi); /* nothing is kept for it */
 }
 
-/* Entry number `index` of the directory; false after the last one. */
-static bool entry_at(const struct fs_server *server, fuse_ino_t ino, const struct listing *listing,
-                     size_t index, char name[NAME_MAX + 1], struct stat *ret)
+void fs_view_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-        static const char *const dots[] = {".", ".."};
+        (void)ino, (void)fi;
+        fuse_reply_err(req, 0);
+}
 
-        *ret = (struct stat){.st_mode = S_IFDIR, .st_ino = FUSE_ROOT_ID};
-        if (index < 2) {
-                snprintf(name, NAME_MAX + 1, "%s", dots[index]);
-                if (index == 0)
-                        ret->st_ino = ino;
-                return true;
-        }
-        index -= 2;
-        if (ino == FS_BY_NAME) {
-                if (index >= fetch_catalog_name_count(server->catalog))
-                        return false;
+/* Offsets: 1 to 3 are behind ".", ".." and "by-name", or the first names. */
+#define OFFSET_FIRST 4
 
-                const struct fetch_name *found = fetch_catalog_name(server->catalog, index);
+/* Where reading goes on behind the entry: the first 63 bits of the digest, big-endian, so that
+ * the order is the digests'. Two digests that share them may not be told apart; SHA-256 does
+ * not make such pairs. */
+static off_t offset_behind(const struct cas_digest *digest)
+{
+        uint64_t number = 0;
 
-                snprintf(name, NAME_MAX + 1, "%s", found->name);
-                *ret = (struct stat){.st_mode = S_IFLNK, .st_ino = link_inode_number(found)};
-                return true;
-        }
-        if (index == 0) {
-                snprintf(name, NAME_MAX + 1, "by-name");
-                ret->st_ino = FS_BY_NAME;
-                return true;
-        }
-        index--;
-        if (index >= listing->count)
+        for (size_t i = 0; i < sizeof(number); i++)
+                number = number << 8 | digest->bytes[i];
+        number >>= 1;
+        return (off_t)(number < OFFSET_FIRST ? OFFSET_FIRST : number);
+}
+
+struct listing {
+        fuse_req_t req;
+        char *buffer;
+        size_t size;
+        size_t used;
+};
+
+/* false: it did not fit. */
+static bool add_entry(struct listing *listing, const char *name, mode_t type, ino_t inode,
+                      off_t behind)
+{
+        struct stat st = {.st_mode = type, .st_ino = inode};
+        size_t room = listing->size - listing->used;
+        size_t needed = fuse_add_direntry(listing->req, listing->buffer + listing->used, room, name,
+                                          &st, behind);
+
+        if (needed > room)
                 return false;
-        cas_digest_format(&listing->digests[index], name);
-        *ret = (struct stat){.st_mode = S_IFREG,
-                             .st_ino = inode_number(listing->digests[index].bytes)};
+        listing->used += needed;
         return true;
 }
 
-/* Fills `buffer` from entry `index` on; the number of bytes. */
-static size_t fill(fuse_req_t req, fuse_ino_t ino, const struct listing *listing, size_t index,
-                   char *buffer, size_t size)
+static bool add_dots(struct listing *listing, fuse_ino_t ino, off_t offset)
 {
-        const struct fs_server *server = fuse_req_userdata(req);
-        char name[NAME_MAX + 1];
-        struct stat st;
-        size_t used = 0;
+        return (offset >= 1 || add_entry(listing, ".", S_IFDIR, ino, 1)) &&
+               (offset >= 2 || add_entry(listing, "..", S_IFDIR, FUSE_ROOT_ID, 2));
+}
 
-        while (entry_at(server, ino, listing, index, name, &st)) {
-                size_t needed =
-                    fuse_add_direntry(req, buffer + used, size - used, name, &st, (off_t)index + 1);
+static void list_names(const struct fs_server *server, struct listing *listing, off_t offset)
+{
+        size_t count = fetch_catalog_name_count(server->catalog);
 
-                if (needed > size - used)
-                        break;
-                used += needed;
-                index++;
+        if (!add_dots(listing, FS_BY_NAME, offset))
+                return;
+        for (size_t i = offset > 2 ? (size_t)offset - 2 : 0; i < count; i++) {
+                const struct fetch_name *name = fetch_catalog_name(server->catalog, i);
+
+                if (!add_entry(listing, name->name, S_IFLNK, link_inode_number(name), (off_t)i + 3))
+                        return;
         }
-        return used;
+}
+
+/* The index of the first digest behind the offset. */
+static size_t first_behind(const struct snapshot *snapshot, off_t offset)
+{
+        size_t low = 0;
+        size_t high = snapshot->count;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (offset_behind(&snapshot->digests[middle]) <= offset)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+static void list_root(const struct snapshot *snapshot, struct listing *listing, off_t offset)
+{
+        if (!add_dots(listing, FUSE_ROOT_ID, offset) ||
+            (offset < 3 && !add_entry(listing, "by-name", S_IFDIR, FS_BY_NAME, 3)))
+                return;
+        for (size_t i = offset < OFFSET_FIRST ? 0 : first_behind(snapshot, offset);
+             i < snapshot->count; i++) {
+                const struct cas_digest *digest = &snapshot->digests[i];
+                char name[CAS_DIGEST_HEX + 1];
+
+                cas_digest_format(digest, name);
+                if (!add_entry(listing, name, S_IFREG, inode_number(digest->bytes),
+                               offset_behind(digest)))
+                        return;
+        }
 }
 
 void fs_view_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
-        const struct fs_server *server = fuse_req_userdata(req);
-        struct listing *listing = (struct listing *)(uintptr_t)fi->fh;
-        char *buffer = malloc(size);
-        size_t used = 0;
-        int r = buffer ? 0 : -ENOMEM;
+        struct fs_server *server = fuse_req_userdata(req);
+        struct listing listing = {.req = req, .buffer = malloc(size), .size = size};
+        struct snapshot *snapshot = NULL;
+        int r = listing.buffer ? 0 : -ENOMEM;
 
-        pthread_mutex_lock(&listing->lock);
-        if (r == 0 && offset == 0 && ino == FUSE_ROOT_ID)
-                r = take_listing(server, listing);
-        if (r == 0)
-                used = fill(req, ino, listing, (size_t)offset, buffer, size);
-        pthread_mutex_unlock(&listing->lock);
-
+        (void)fi;
+        if (r == 0 && ino == FUSE_ROOT_ID)
+                r = take_snapshot(server, offset == 0, &snapshot);
         if (r < 0)
                 fuse_reply_err(req, fs_errno_of_disk(r));
+        else if (ino == FUSE_ROOT_ID)
+                list_root(snapshot, &listing, offset);
         else
-                fuse_reply_buf(req, buffer, used);
-        free(buffer);
-}
-
-void fs_view_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-        (void)ino;
-        free_listing((struct listing *)(uintptr_t)fi->fh);
-        fuse_reply_err(req, 0);
+                list_names(server, &listing, offset);
+        if (r == 0)
+                fuse_reply_buf(req, listing.buffer, listing.used);
+        unref(server->view, snapshot);
+        free(listing.buffer);
 }

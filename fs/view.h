@@ -23,6 +23,12 @@ static inline bool fs_is_asset(fuse_ino_t ino)
         return ino > FS_BY_NAME && !(ino & FS_LINK);
 }
 
+/* What the root's listings share. */
+struct fs_view;
+
+int fs_view_new(struct fs_view **ret); /* 0 or -ENOMEM */
+void fs_view_free(struct fs_view *view);
+
 /* The attributes of the root, /by-name or a link. false: no such thing. */
 bool fs_view_stat(const struct fs_server *server, fuse_ino_t ino, struct stat *ret);
 

@@ -1,6 +1,6 @@
 /*
- * What people can ask an asset: user.assetfs.state, .source and .error. Answered
- * from what is known; asks nobody.
+ * What people can ask an asset: user.assetfs.state, .source and .error; and the root:
+ * .cache. Answered from what is known; asks nobody.
  */
 #include "fs/ops.h"
 #include "fs/view.h"
@@ -84,8 +84,10 @@ void fs_xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         struct cas_digest digest;
         char value[VALUE_MAX];
 
-        if (fs_is_asset(ino) && fs_node_digest(server->nodes, ino, &digest) &&
-            value_of(server, &digest, name, value))
+        if (ino == FUSE_ROOT_ID && strcmp(name, FS_XATTR_CACHE) == 0)
+                reply(req, server->cache, strlen(server->cache), size);
+        else if (fs_is_asset(ino) && fs_node_digest(server->nodes, ino, &digest) &&
+                 value_of(server, &digest, name, value))
                 reply(req, value, strlen(value), size);
         else
                 fuse_reply_err(req, ENODATA);
@@ -100,7 +102,10 @@ void fs_xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
         struct cas_digest digest;
         size_t length = 0;
 
-        if (fs_is_asset(ino) && fs_node_digest(server->nodes, ino, &digest)) {
+        if (ino == FUSE_ROOT_ID) {
+                length = sizeof(FS_XATTR_CACHE);
+                memcpy(list, FS_XATTR_CACHE, length);
+        } else if (fs_is_asset(ino) && fs_node_digest(server->nodes, ino, &digest)) {
                 for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
                         if (!value_of(server, &digest, names[i], value))
                                 continue;

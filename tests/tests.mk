@@ -32,13 +32,30 @@ $(origin): $(call objects,tests/origin)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^
 
+# The binary with points at which a test kills it, and one of another session memory.
+killable := $(B)/kill/assetfs
+next     := $(B)/next/assetfs
+hostile  := $(B)/tests/hostile-worker
+
+$(killable): FORCE
+	@$(MAKE) --no-print-directory B=$(B)/kill CFLAGS="$(CFLAGS) -DASSETFS_KILL_POINTS" $@
+$(next): FORCE
+	@$(MAKE) --no-print-directory B=$(B)/next CFLAGS="$(CFLAGS) -DFS_MEMORY_VERSION=99" $@
+$(hostile): $(call objects,tests/hostile) $(libcas)
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^ -lcrypto
+
+.PHONY: FORCE
+
 unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
 
 check-unit: $(unit_binaries)
 	@tests/run $(unit_binaries)
 
-check: $(B)/assetfs $(unit_binaries) $(e2e) $(origin)
-	@ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) tests/run $(unit_binaries) $(e2e)
+check: $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(e2e) $(origin)
+	@ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
+	        ASSETFS_KILLABLE=$(abspath $(killable)) ASSETFS_NEXT=$(abspath $(next)) \
+	        HOSTILE_WORKER=$(abspath $(hostile)) tests/run $(unit_binaries) $(e2e)
 
 check-asan:
 	@$(MAKE) --no-print-directory B=.build/asan SANITIZE=address,undefined \
@@ -58,7 +75,7 @@ demo: $(B)/assetfs
 
 .PHONY: check check-unit check-asan check-tsan check-tsan-unit demo
 
-sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c tests/origin/*.c)
+sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c tests/origin/*.c tests/hostile/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h)
 scripts := scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run .ci/run
 

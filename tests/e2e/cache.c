@@ -42,6 +42,8 @@ static void expect_fetched_again(const char *damage)
         cr_assert_eq(
             world_shell("set -e; cd '%s'; B='%s'; %s", world.dir, world_blob(&world, hex), damage),
             0);
+        if (!strstr(damage, "chown"))
+                world_give_cache(&world);
         remount(&world);
         cr_expect_eq(world_shell("timeout 5 ls -l '%s' >/dev/null", world.mnt), 0, "%s", damage);
         cr_expect_eq(world_open(world_path(&world, hex)), 0, "%s", damage);
@@ -85,7 +87,7 @@ Test(cache, fault_40_hardlink_to_a_foreign_file)
 
 Test(cache, fault_40_other_owner)
 {
-        expect_fetched_again("chown 65534 $B");
+        expect_fetched_again("chown 0 $B");
 }
 
 /* The record of a blob travels with a hard link to another blob's name. */
@@ -98,6 +100,7 @@ Test(cache, fault_40_hardlink_to_another_blob)
         fill_cache(&world, one);
         world_asset(&world, SIZE, two);
         cr_assert_eq(link(world_blob(&world, one), world_blob(&world, two)), 0);
+        world_give_cache(&world);
         remount(&world);
         cr_expect_eq(world_open(world_path(&world, two)), 0);
         cr_expect_eq(world_open(world_path(&world, one)), 0);
@@ -122,6 +125,7 @@ Test(cache, blob_without_a_record_is_hashed_and_not_fetched)
         cr_assert_eq(world_shell("cd '%s'; cp %s/%s restored && mv -f restored '%s'", world.dir,
                                  world.files, hex, world_blob(&world, hex)),
                      0);
+        world_give_cache(&world);
         world_mount(&world, "--origin", "http://127.0.0.1:1/{sha256}");
         cr_expect_str_eq(world_xattr(world_path(&world, hex), "user.assetfs.state"), "unverified");
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
@@ -130,27 +134,65 @@ Test(cache, blob_without_a_record_is_hashed_and_not_fetched)
         world_end(&world);
 }
 
-Test(cache, blob_damaged_while_open_gives_an_error_and_then_the_right_bytes)
+/* `damage` is a shell command about $B, the blob, while it is open. Who opens it then gets the
+ * right bytes; who has it open keeps the file that it opened. */
+static int damage_while_open(struct world *world, char hex[HEX], const char *passthrough,
+                             const char *damage)
+{
+        fill_cache(world, hex);
+        world_mount(world, "--origin", world_url(world, "ok"), "-o", passthrough);
+
+        int fd = open(world_path(world, hex), O_RDONLY | O_CLOEXEC);
+
+        cr_assert(fd >= 0);
+        cr_assert_eq(
+            world_shell("set -e; cd '%s'; B='%s'; %s", world->dir, world_blob(world, hex), damage),
+            0);
+        world_give_cache(world);
+        return fd;
+}
+
+#define FLIP "printf x | dd of=$B bs=1 seek=250000 conv=notrunc status=none"
+
+Test(cache, fault_39_damaged_while_open)
 {
         struct world world;
         char hex[HEX];
         char byte;
+        int fd = damage_while_open(&world, hex, "passthrough=off", FLIP);
 
-        fill_cache(&world, hex);
-        remount(&world);
-
-        int fd = open(world_path(&world, hex), O_RDONLY | O_CLOEXEC);
-
-        cr_assert(fd >= 0);
-        cr_assert_eq(world_shell("printf x | dd of='%s' bs=1 seek=250000 conv=notrunc status=none",
-                                 world_blob(&world, hex)),
-                     0);
         cr_expect_eq(pread(fd, &byte, 1, 250000), -1);
         cr_expect_eq(errno, EIO);
-        cr_expect_eq(world_open(world_path(&world, hex)), 0);
-        cr_expect_eq(pread(fd, &byte, 1, 250000), 1, "the old open reads the new file");
+        cr_expect_geq(world_logged(&world, "event=changed"), 1);
+        for (int i = 0; i < 3; i++)
+                cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_requests(&world, "GET /ok/"), 2, "fetched again once");
+        cr_expect_eq(pread(fd, &byte, 1, 250000), -1, "the old open keeps the old file");
         close(fd);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
         world_end(&world);
+}
+
+Test(cache, fault_39_damaged_while_open_by_passthrough)
+{
+        static const char *const damages[] = {FLIP, "truncate -s 1000 $B", "echo more >>$B"};
+
+        for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+                struct world world;
+                struct stat st;
+                char hex[HEX];
+                char byte;
+                int fd = damage_while_open(&world, hex, "passthrough=auto", damages[i]);
+
+                for (int j = 0; j < 3; j++)
+                        cr_expect_eq(world_open(world_path(&world, hex)), 0, "%s", damages[i]);
+                cr_expect_eq(world_requests(&world, "GET /ok/"), 2, "%s", damages[i]);
+                cr_expect_eq(pread(fd, &byte, 1, 500), 1);
+                cr_expect_eq(fstat(fd, &st), 0);
+                close(fd);
+                cr_expect_eq(world_open(world_path(&world, hex)), 0);
+                world_end(&world);
+        }
 }
 
 Test(cache, fault_41_unknown_files_and_stale_staging)
@@ -166,6 +208,7 @@ Test(cache, fault_41_unknown_files_and_stale_staging)
                                  "mkdir ingest/lost+found",
                                  world.cache, hex, hex),
                      0);
+        world_give_cache(&world);
         remount(&world);
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
         cr_expect_eq(world_requests(&world, "GET"), 1, "still cached");
@@ -185,9 +228,10 @@ Test(cache, fault_67_writable_by_others)
 
         world_begin(&world);
         mkdir(world.cache, 0700);
+        world_give_cache(&world);
         chmod(world.cache, 0777);
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
-                               "file:///{sha256}", world.mnt),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--origin", "file:///{sha256}", world.mnt),
                      1);
         cr_expect(strstr(output, "writable by others"), "%s", output);
         chmod(world.cache, 0755);
@@ -243,8 +287,8 @@ Test(cache, a_file_system_without_attributes_is_refused)
                                  "chmod 700 cache",
                                  world.dir),
                      0);
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
-                               "file:///{sha256}", world.mnt),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--origin", "file:///{sha256}", world.mnt),
                      1);
         cr_expect(strstr(output, "extended attributes"), "%s", output);
         cr_expect_eq(world_shell("umount '%s'", world.cache), 0);

@@ -315,8 +315,8 @@ Test(file, fault_63_bad_catalog_is_refused_with_file_and_line)
                    "{\"assets\": {\n\"good\": {\"sha256\": \"%s\"},\n\"bad\": {\"sha256\": "
                    "\"123\"}}}\n",
                    nothing);
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--catalog",
-                               path, world.mnt),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--catalog", path, world.mnt),
                      1);
         cr_expect(strstr(output, "catalog.json:3: bad"), "%s", output);
         cr_expect_eq(strchr(output, '\n') - output + 1, (long)strlen(output), "one line");

@@ -30,8 +30,8 @@ Test(process, fault_52_two_daemons_one_cache)
         world_mount(&world, "--origin", "file:///{sha256}");
         snprintf(other, sizeof(other), "%s/other", world.dir);
         mkdir(other, 0755);
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
-                               "file:///{sha256}", other),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--origin", "file:///{sha256}", other),
                      1);
         cr_expect(strstr(output, "another assetfs (pid "), "%s", output);
         cr_expect_eq(strchr(output, '\n') - output + 1, (long)strlen(output), "one line");
@@ -49,8 +49,8 @@ Test(process, fault_52_mount_points)
         world_mount(&world, "--origin", "file:///{sha256}");
         snprintf(cache, sizeof(cache), "%s/cache2", world.dir);
 #define TRY(where)                                                                                 \
-        world_run(output, sizeof(output), "mount", "--cache", cache, "--origin",                   \
-                  "file:///{sha256}", where)
+        world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache", cache,        \
+                  "--origin", "file:///{sha256}", where)
         cr_expect_eq(TRY(world.mnt), 1);
         cr_expect(strstr(output, "busy"), "%s", output);
         snprintf(path, sizeof(path), "%s/missing", world.dir);
@@ -59,7 +59,8 @@ Test(process, fault_52_mount_points)
         world_text(path, "a file");
         cr_expect_eq(TRY(path), 1);
         cr_expect(strstr(output, "Not a directory"), "%s", output);
-        snprintf(path, sizeof(path), "%s/cache2/blobs", world.dir);
+        snprintf(path, sizeof(path), "%s/cache2/below", world.dir);
+        cr_assert_eq(mkdir(path, 0700), 0);
         cr_expect_eq(TRY(path), 1);
         cr_expect(strstr(output, "inside the cache"), "%s", output);
 #undef TRY
@@ -76,10 +77,29 @@ Test(process, fault_52_stale_mount_is_replaced)
         kill(world.daemon, SIGKILL);
         waitpid(world.daemon, NULL, 0);
         world.daemon = 0;
+        for (int i = 0; i < 200 && stat(world.mnt, &st) == 0; i++)
+                sleep_ms(5); /* the worker is being ended by the kernel */
         cr_expect_eq(stat(world.mnt, &st), -1);
         cr_expect_eq(errno, ENOTCONN);
         world_mount(&world, "--origin", "file:///{sha256}");
         cr_expect_eq(stat(world.mnt, &st), 0);
+        world_end(&world);
+}
+
+/* The kernel keeps the root's attributes: a stat does not tell that the daemon is dead. */
+Test(process, fault_52_stale_mount_that_was_looked_at)
+{
+        struct world world;
+        struct stat st;
+
+        world_begin(&world);
+        world_mount(&world, "--origin", "file:///{sha256}");
+        cr_expect_eq(stat(world.mnt, &st), 0);
+        kill(world.daemon, SIGKILL);
+        waitpid(world.daemon, NULL, 0);
+        world.daemon = 0;
+        world_mount(&world, "--origin", "file:///{sha256}");
+        cr_expect_eq(world_shell("ls %s >/dev/null", world.mnt), 0);
         world_end(&world);
 }
 
@@ -99,8 +119,8 @@ Test(process, fault_52_foreign_dead_mount_stays)
         cr_assert_eq(mount("foreign", world.mnt, "fuse.foreign", 0, options), 0);
         close(fd);
         cr_expect_eq(stat(world.mnt, &st), -1);
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
-                               "file:///{sha256}", world.mnt),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--origin", "file:///{sha256}", world.mnt),
                      1);
         cr_expect(strstr(output, "not an assetfs"), "%s", output);
         cr_expect_eq(umount2(world.mnt, MNT_DETACH), 0, "it is still there");
@@ -422,8 +442,9 @@ Test(process, background)
         snprintf(catalog, sizeof(catalog), "%s/SHA256SUMS", world.dir);
         world_text(catalog, "%s  nothing\n", nothing);
         /* world_run() reads until every holder of the pipe is gone: this would hang. */
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
-                               "file:///{sha256}", "--catalog", catalog, world.mnt),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--origin", "file:///{sha256}", "--catalog", catalog,
+                               world.mnt),
                      0);
         cr_expect_str_eq(output, "");
         cr_expect_eq(stat(world_path(&world, "by-name"), &st), 0);
@@ -457,11 +478,13 @@ Test(process, failures_are_one_line)
                 cr_expect_eq((world_run)(output, sizeof(output), bad[i]), 2, "case %zu", i);
                 cr_expect(strstr(output, "assetfs"), "case %zu: %s", i, output);
         }
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
-                               "file:///{sha256}", "--ca", "/nonexistent", world.mnt),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--origin", "file:///{sha256}", "--ca", "/nonexistent",
+                               world.mnt),
                      1);
-        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
-                               "file:///{sha256}", "--catalog", "/nonexistent", world.mnt),
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", WORKER_USER, "--cache",
+                               world.cache, "--origin", "file:///{sha256}", "--catalog",
+                               "/nonexistent", world.mnt),
                      1);
         cr_expect_eq(strchr(output, '\n') - output + 1, (long)strlen(output), "%s", output);
         world_end(&world);

@@ -135,6 +135,8 @@ static bool answers(int port)
 void world_nginx(struct world *world)
 {
         char config[2 * WORLD_PATH];
+        char errors[2 * WORLD_PATH];
+        int log;
         int64_t deadline = now_ms() + 10000;
 
         world->http_port = free_port();
@@ -144,13 +146,20 @@ void world_nginx(struct world *world)
         make_certificates(world);
         snprintf(config, sizeof(config), "%s/nginx.conf", world->dir);
         write_config(world, config);
+        snprintf(errors, sizeof(errors), "%s/nginx.err", world->dir);
+        log = open(errors, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        cr_assert(log >= 0);
         world->nginx = fork();
         if (world->nginx == 0) {
                 prctl(PR_SET_PDEATHSIG, SIGTERM);
+                /* What it says before it has read its error_log: since 1.25.1 a warning of http2.
+                 */
+                dup2(log, STDERR_FILENO);
                 execlp("nginx", "nginx", "-p", world->dir, "-c", config, (char *)NULL);
                 execl("/usr/sbin/nginx", "nginx", "-p", world->dir, "-c", config, (char *)NULL);
                 _exit(127);
         }
+        close(log);
         while (!answers(world->foreign_port)) {
                 cr_assert(now_ms() < deadline, "nginx does not start; see %s/nginx.err",
                           world->dir);

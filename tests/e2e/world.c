@@ -172,9 +172,16 @@ int world_requests(const struct world *world, const char *prefix)
         return count_lines(world->requests, prefix, true);
 }
 
+static char chosen_binary[WORLD_PATH];
+
+void world_use_binary(const char *path)
+{
+        snprintf(chosen_binary, sizeof(chosen_binary), "%s", path);
+}
+
 static const char *binary(void)
 {
-        const char *path = getenv("ASSETFS");
+        const char *path = chosen_binary[0] ? chosen_binary : getenv("ASSETFS");
 
         cr_assert(path, "ASSETFS names the binary");
         return path;
@@ -248,12 +255,77 @@ static unsigned entries_of(const char *path)
         return count;
 }
 
-static unsigned daemon_has(const struct world *world, const char *what)
+pid_t world_worker(const struct world *world)
 {
         char path[64];
+        char text[32] = "";
 
-        snprintf(path, sizeof(path), "/proc/%d/%s", world->daemon, what);
-        return entries_of(path);
+        snprintf(path, sizeof(path), "/proc/%d/task/%d/children", world->daemon, world->daemon);
+
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+                text[0] = '\0';
+        if (fd >= 0)
+                close(fd);
+        return atoi(text);
+}
+
+pid_t world_next_worker(const struct world *world, pid_t before)
+{
+        char words[64];
+        int64_t deadline = now_ms() + 10000;
+        pid_t worker;
+
+        do {
+                worker = world_worker(world);
+                snprintf(words, sizeof(words), "event=serving worker=%d ", worker);
+                cr_assert(now_ms() < deadline, "no worker; see %s", world->log);
+                sleep_ms(1);
+        } while (worker <= 0 || worker == before || !world_logged(world, words));
+        return worker;
+}
+
+long world_rss_kib(const struct world *world)
+{
+        const pid_t pids[] = {world->daemon, world_worker(world)};
+        long sum = 0;
+
+        for (size_t i = 0; i < 2; i++) {
+                char path[64];
+                char line[256];
+                long kib;
+
+                snprintf(path, sizeof(path), "/proc/%d/status", pids[i]);
+
+                FILE *file = fopen(path, "re");
+
+                while (file && fgets(line, sizeof(line), file))
+                        if (sscanf(line, "VmRSS: %ld kB", &kib) == 1)
+                                sum += kib;
+                if (file)
+                        fclose(file);
+        }
+        return sum;
+}
+
+void world_give_cache(const struct world *world)
+{
+        cr_assert_eq(world_shell("chown -Rh " WORKER_USER ": '%s'", world->cache), 0);
+}
+
+static unsigned daemon_has(const struct world *world, const char *what)
+{
+        const pid_t pids[] = {world->daemon, world_worker(world)};
+        unsigned count = 0;
+
+        for (size_t i = 0; i < 2; i++) {
+                char path[64];
+
+                snprintf(path, sizeof(path), "/proc/%d/%s", pids[i], what);
+                count += pids[i] > 0 ? entries_of(path) : 0;
+        }
+        return count;
 }
 
 static bool is_mounted(const struct world *world)
@@ -266,7 +338,15 @@ static bool is_mounted(const struct world *world)
 
 void(world_mount)(struct world *world, const char *const *args)
 {
-        const char *const before[] = {"mount", "-f", "--cache", world->cache, NULL};
+        const char *more = getenv("WORLD_OPTIONS");
+        const char *const before[] = {"mount",
+                                      "-f",
+                                      "--cache",
+                                      world->cache,
+                                      "--user",
+                                      WORKER_USER,
+                                      more && *more ? more : NULL,
+                                      NULL};
         int64_t deadline = now_ms() + 10000;
         int mounts = world_logged(world, "event=mounted");
         int log = open(world->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -287,11 +367,10 @@ void(world_mount)(struct world *world, const char *const *args)
                 sleep_ms(5);
         }
         cr_assert(is_mounted(world));
-        /* Its threads may still be starting. */
-        do {
-                world->threads = daemon_has(world, "task");
-                sleep_ms(20);
-        } while (world->threads != daemon_has(world, "task"));
+        /* Its threads may still be starting: one here, and in the worker the main thread,
+         * transfers, watcher and four for requests. */
+        while ((world->threads = daemon_has(world, "task")) < 8 && now_ms() < deadline)
+                sleep_ms(5);
         world->descriptors = daemon_has(world, "fd");
 }
 

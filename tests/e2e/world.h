@@ -20,9 +20,11 @@
 
 /* What DESIGN calls "within 100 ms". Sanitizers make everything several times slower. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PROMPT_MS 1000
+#define SLOW_BUILD 1
+#define PROMPT_MS  1000
 #else
-#define PROMPT_MS 100
+#define SLOW_BUILD 0
+#define PROMPT_MS  100
 #endif
 
 #define HEX (CAS_DIGEST_HEX + 1)
@@ -35,7 +37,7 @@ struct world {
         char log[WORLD_PATH];      /* the daemon's lines */
         char requests[WORLD_PATH]; /* the faulty origin's: METHOD /mode/digest */
         char template[WORLD_PATH]; /* scratch of world_url() */
-        pid_t daemon;
+        pid_t daemon;              /* the supervisor */
         pid_t origin;
         pid_t nginx;
         int port;      /* the faulty origin's */
@@ -44,9 +46,13 @@ struct world {
         int expired_port;
         int foreign_port; /* a certificate of another host's name */
         char ca[WORLD_PATH];
-        unsigned descriptors; /* the daemon's, when it was idle */
+        unsigned descriptors; /* the supervisor's and the worker's, when they were idle */
         unsigned threads;
 };
+
+/* Whom the tests' daemons download as. */
+#define WORKER_USER "nobody"
+#define WORKER_UID  65534
 
 /* Makes the directories. Proxies and CA variables of the environment are unset. */
 void world_begin(struct world *world);
@@ -73,9 +79,24 @@ void world_open_gate(const struct world *world);
 /* Starts nginx on four ports: http, https, and two bad certificates. */
 void world_nginx(struct world *world);
 
-/* Mounts with `assetfs mount -f --cache … ARGS… mnt` and waits until it answers. */
+/* Mounts with `assetfs mount -f --user nobody --cache … ARGS… mnt` and waits until it answers.
+ * The environment's WORLD_OPTIONS, if set, are one more argument. */
 void world_mount(struct world *world, const char *const *args);
 #define world_mount(world, ...) (world_mount)(world, (const char *const[]){__VA_ARGS__, NULL})
+
+/* The supervisor's child, or 0 where there is none (now). */
+pid_t world_worker(const struct world *world);
+/* Waits for a worker that is not `before` and serves; its pid. */
+pid_t world_next_worker(const struct world *world, pid_t before);
+
+/* VmRSS of supervisor and worker together. */
+long world_rss_kib(const struct world *world);
+
+/* Gives what root put into the cache to the worker's user. */
+void world_give_cache(const struct world *world);
+
+/* From now on another binary than that of the environment's ASSETFS. */
+void world_use_binary(const char *path);
 
 /* SIGTERM to the daemon; it has to end with 0 and unmount. */
 void world_unmount(struct world *world);

@@ -41,12 +41,26 @@ static inline struct scratch_path blob_at(const struct cas_digest *digest)
         return in_cache("blobs/sha256", digest, "");
 }
 
+/* Claims the cache at `path` for ourselves and opens it. */
+static inline int claim_and_open(const char *path, struct cas_store **ret, char why[CAS_WHY])
+{
+        struct cas_claim claim;
+        int r = cas_claim_make(path, geteuid(), getegid(), &claim, why);
+
+        if (r < 0)
+                return r;
+        r = cas_store_open(&claim, ret, why);
+        if (r < 0)
+                cas_claim_release(&claim);
+        return r;
+}
+
 static inline struct cas_store *open_cache(void)
 {
-        char why[CAS_STORE_WHY] = "";
+        char why[CAS_WHY] = "";
         struct cas_store *store = NULL;
 
-        cr_assert_eq(cas_store_open(scratch_at("cache").text, &store, why), 0, "%s", why);
+        cr_assert_eq(claim_and_open(scratch_at("cache").text, &store, why), 0, "%s", why);
         return store;
 }
 

@@ -60,23 +60,23 @@ Test(cas_store, open_makes_a_private_cache_with_all_its_directories)
 
 Test(cas_store, open_makes_missing_parents)
 {
-        char why[CAS_STORE_WHY];
+        char why[CAS_WHY];
         struct cas_store *store;
 
-        cr_assert_eq(cas_store_open(scratch_at("a/b/c//").text, &store, why), 0, "%s", why);
+        cr_assert_eq(claim_and_open(scratch_at("a/b/c//").text, &store, why), 0, "%s", why);
         cr_expect_eq(mode_of("a/b/c"), 0700);
         cas_store_free(store);
 }
 
 Test(cas_store, fault_52_second_open_is_told_who_has_the_cache)
 {
-        char why[CAS_STORE_WHY] = "";
+        char why[CAS_WHY] = "";
         char pid[32];
         struct cas_store *store = open_cache();
         struct cas_store *second = NULL;
 
         snprintf(pid, sizeof(pid), "pid %d", getpid());
-        cr_expect_eq(cas_store_open(scratch_at("cache").text, &second, why), -EBUSY);
+        cr_expect_eq(claim_and_open(scratch_at("cache").text, &second, why), -EBUSY);
         cr_expect_null(second);
         cr_expect_not_null(strstr(why, pid), "%s", why);
         cas_store_free(store);
@@ -86,14 +86,14 @@ Test(cas_store, fault_52_second_open_is_told_who_has_the_cache)
 Test(cas_store, fault_67_writable_by_others_is_refused)
 {
         static const mode_t modes[] = {0720, 0702, 0777};
-        char why[CAS_STORE_WHY];
+        char why[CAS_WHY];
         struct cas_store *store = NULL;
 
         cr_assert_eq(mkdir(scratch_at("cache").text, 0700), 0);
         for (size_t i = 0; i < 3; i++) {
                 why[0] = '\0';
                 cr_assert_eq(chmod(scratch_at("cache").text, modes[i]), 0);
-                cr_expect_eq(cas_store_open(scratch_at("cache").text, &store, why), -EPERM);
+                cr_expect_eq(claim_and_open(scratch_at("cache").text, &store, why), -EPERM);
                 cr_expect_not_null(strstr(why, "writable by others"), "%s", why);
         }
         cr_expect_eq(scratch_count("cache"), 0, "something was made in it");
@@ -110,38 +110,89 @@ Test(cas_store, fault_67_readable_by_others_opens_and_says_so)
         cas_store_free(store);
 }
 
+/* A new directory, and an empty one of root's, is given to the user it is claimed for. */
+Test(cas_store, claim_gives_an_empty_directory_of_roots_away)
+{
+        char why[CAS_WHY] = "";
+        struct cas_claim claim;
+        struct stat st;
+
+        if (geteuid() != 0)
+                cr_skip("only root can give a directory away");
+        cr_assert_eq(mkdir(scratch_at("made").text, 0755), 0);
+        for (int i = 0; i < 2; i++) {
+                const char *name = i ? "made" : "cache";
+
+                cr_assert_eq(cas_claim_make(scratch_at(name).text, 12345, 23456, &claim, why), 0,
+                             "%s", why);
+                cr_assert_eq(fstat(claim.root, &st), 0);
+                cr_expect(st.st_uid == 12345 && st.st_gid == 23456);
+                cr_expect_eq(st.st_mode & 07777, 0700);
+                cr_assert_eq(fstat(claim.lock, &st), 0);
+                cr_expect_eq(st.st_uid, 12345, "the lock is made with the user's own rights");
+                cas_claim_release(&claim);
+        }
+        scratch_write("full", "", 0);
+        cr_assert_eq(unlink(scratch_at("full").text), 0);
+        cr_assert_eq(mkdir(scratch_at("full").text, 0755), 0);
+        scratch_write("full/file", "", 0);
+        cr_expect_eq(cas_claim_make(scratch_at("full").text, 12345, 23456, &claim, why), -EPERM);
+        cr_expect_not_null(strstr(why, "belongs to uid 0"), "%s", why);
+}
+
+/* Root must not write where the user could not: the lock may be a link to anything. */
+Test(cas_store, claim_does_not_lend_roots_rights)
+{
+        char why[CAS_WHY] = "";
+        struct cas_claim claim;
+        struct stat st;
+
+        if (geteuid() != 0)
+                cr_skip("only root has rights to lend");
+        cr_assert_eq(chmod(scratch_dir, 0755), 0);
+        cr_assert_eq(mkdir(scratch_at("cache").text, 0700), 0);
+        scratch_write("precious", "precious", 8);
+        cr_assert_eq(chmod(scratch_at("precious").text, 0600), 0);
+        cr_assert_eq(link(scratch_at("precious").text, scratch_at("cache/lock").text), 0);
+        cr_assert_eq(chown(scratch_at("cache").text, 12345, 12345), 0);
+        cr_expect_lt(cas_claim_make(scratch_at("cache").text, 12345, 12345, &claim, why), 0);
+        cr_assert_eq(stat(scratch_at("precious").text, &st), 0);
+        cr_expect_eq(st.st_size, 8);
+        cr_expect_eq(st.st_uid, 0);
+}
+
 Test(cas_store, another_users_directory_is_refused)
 {
-        char why[CAS_STORE_WHY] = "";
+        char why[CAS_WHY] = "";
         struct cas_store *store = NULL;
 
         if (geteuid() != 0)
                 cr_skip("only root can give a directory away");
         cr_assert_eq(mkdir(scratch_at("cache").text, 0700), 0);
         cr_assert_eq(chown(scratch_at("cache").text, 12345, 12345), 0);
-        cr_expect_eq(cas_store_open(scratch_at("cache").text, &store, why), -EPERM);
+        cr_expect_eq(claim_and_open(scratch_at("cache").text, &store, why), -EPERM);
         cr_expect_not_null(strstr(why, "12345"), "%s", why);
 }
 
 Test(cas_store, a_file_is_no_cache)
 {
-        char why[CAS_STORE_WHY] = "";
+        char why[CAS_WHY] = "";
         struct cas_store *store = NULL;
 
         scratch_write("cache", "", 0);
-        cr_expect_eq(cas_store_open(scratch_at("cache").text, &store, why), -ENOTDIR);
+        cr_expect_eq(claim_and_open(scratch_at("cache").text, &store, why), -ENOTDIR);
         cr_expect_neq(why[0], '\0');
 }
 
 Test(cas_store, no_directory_of_the_cache_may_be_a_link)
 {
-        char why[CAS_STORE_WHY] = "";
+        char why[CAS_WHY] = "";
         struct cas_store *store = NULL;
 
         cr_assert_eq(mkdir(scratch_at("cache").text, 0700), 0);
         cr_assert_eq(mkdir(scratch_at("elsewhere").text, 0700), 0);
         cr_assert_eq(symlink(scratch_at("elsewhere").text, scratch_at("cache/ingest").text), 0);
-        cr_expect_lt(cas_store_open(scratch_at("cache").text, &store, why), 0);
+        cr_expect_lt(claim_and_open(scratch_at("cache").text, &store, why), 0);
         cr_expect_not_null(strstr(why, "ingest"), "%s", why);
 }
 

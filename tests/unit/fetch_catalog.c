@@ -30,12 +30,25 @@ static const char *file(void)
         return path.text;
 }
 
+/* Read, parse, and forget the texts. */
+static int load_files(const char *const *paths, size_t count, struct fetch_catalog **ret)
+{
+        struct fetch_catalog_text texts[2];
+        int r = fetch_catalog_read(paths, count, texts, why);
+
+        if (r < 0)
+                return r;
+        r = fetch_catalog_parse(texts, count, ret, why);
+        fetch_catalog_texts_free(texts, count);
+        return r;
+}
+
 static struct fetch_catalog *load_file(void)
 {
         const char *paths[] = {file()};
         struct fetch_catalog *catalog = NULL;
 
-        cr_assert_eq(fetch_catalog_load(paths, 1, &catalog, why), 0, "%s", why);
+        cr_assert_eq(load_files(paths, 1, &catalog), 0, "%s", why);
         cr_expect_str_eq(why, "");
         return catalog;
 }
@@ -62,7 +75,7 @@ static void expect_file_refused(unsigned line, const char *word)
         const char *paths[] = {file()};
         struct fetch_catalog *catalog = NULL;
 
-        cr_expect_eq(fetch_catalog_load(paths, 1, &catalog, why), -EINVAL);
+        cr_expect_eq(load_files(paths, 1, &catalog), -EINVAL);
         cr_expect_null(catalog);
         expect_why(line, word);
 }
@@ -187,7 +200,7 @@ static int load_two(const char *first, const char *second, struct fetch_catalog 
 
         scratch_write("first", first, strlen(first));
         scratch_write("catalog", second, strlen(second));
-        return fetch_catalog_load(paths, 2, ret, why);
+        return load_files(paths, 2, ret);
 }
 
 Test(fetch_catalog, files_add_to_each_other)
@@ -248,7 +261,7 @@ Test(fetch_catalog, file_that_cannot_be_read)
         const char *paths[] = {file()};
         struct fetch_catalog *catalog = NULL;
 
-        cr_expect_eq(fetch_catalog_load(paths, 1, &catalog, why), -ENOENT);
+        cr_expect_eq(load_files(paths, 1, &catalog), -ENOENT);
         expect_why(0, "No such file");
         cr_assert_eq(mkfifo(file(), 0600), 0);
         expect_file_refused(0, "regular");
@@ -348,7 +361,7 @@ Test(fetch_catalog, fault_63_more_than_100000_assets_in_all_files_together)
 
         write_assets(FETCH_CATALOG_ASSETS, false);
         scratch_write("more", "\n" HEX_A "  a\n", 68);
-        cr_expect_eq(fetch_catalog_load(paths, 2, &catalog, why), -EINVAL);
+        cr_expect_eq(load_files(paths, 2, &catalog), -EINVAL);
         cr_expect_not_null(strstr(why, "/more:2: more than 100000 assets"), "%s", why);
 }
 

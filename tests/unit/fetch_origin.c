@@ -15,13 +15,12 @@ static const char *const templates[] = {"https://first/{sha256}", "https://secon
 
 static struct fetch_catalog *catalog_with(const char *text)
 {
-        struct scratch_path path = scratch_at("catalog.json");
-        const char *paths[] = {path.text};
+        struct fetch_catalog_text parsed = {
+            .path = "catalog.json", .folder = "/", .bytes = (char *)text, .length = strlen(text)};
         struct fetch_catalog *catalog = NULL;
         char why[FETCH_CATALOG_WHY];
 
-        scratch_write("catalog.json", text, strlen(text));
-        cr_assert_eq(fetch_catalog_load(paths, 1, &catalog, why), 0, "%s", why);
+        cr_assert_eq(fetch_catalog_parse(&parsed, 1, &catalog, why), 0, "%s", why);
         return catalog;
 }
 

@@ -125,16 +125,16 @@ Test(fs_options, every_option)
 
         scratch_write("ca.pem", "", 0);
         cr_assert_eq(PARSE(&options, "-f", "--cache", "/c", "--origin", "file:///a/{sha256}",
-                           "--origin", "http://b/{sha256}", "--catalog", "one", "--catalog", "two",
-                           "--max-asset-size", "5M", "--max-downloads", "3", "--stall-timeout", "4",
-                           "--min-rate", "1K", "--open-timeout", "6", "--proxy", "http://p:1",
-                           "--ca", ca.text, "/mnt"),
+                           "--origin", "http://b/{sha256}", "--catalog", "/one", "--catalog",
+                           "/two", "--max-asset-size", "5M", "--max-downloads", "3",
+                           "--stall-timeout", "4", "--min-rate", "1K", "--open-timeout", "6",
+                           "--proxy", "http://p:1", "--ca", ca.text, "/mnt"),
                      0);
         cr_expect(options.foreground);
         cr_expect_eq(options.origin_count, 2);
         cr_expect_str_eq(options.origins[1], "http://b/{sha256}");
         cr_expect_eq(options.catalog_count, 2);
-        cr_expect_str_eq(options.catalogs[1], "two");
+        cr_expect_str_eq(options.catalogs[1], "/two");
         cr_expect_eq(options.max_asset_size, 5 << 20);
         cr_expect_eq(options.max_downloads, 3);
         cr_expect_eq(options.stall_timeout, 4);
@@ -142,8 +142,41 @@ Test(fs_options, every_option)
         cr_expect_eq(options.open_timeout, 6);
         cr_expect_str_eq(options.proxy, "http://p:1");
         cr_expect_not_null(options.ca_file);
+        cr_expect_eq(options.argument_count, 13, "all of it, for the workers");
         fs_options_free(&options);
-        cr_expect_null(options.ca_file);
+}
+
+/* Workers are started with what was kept, wherever they are started. */
+Test(fs_options, kept_arguments_mean_the_same_and_their_paths_are_absolute)
+{
+        struct fs_options options;
+        struct fs_options again;
+        char *argv[FS_ARGUMENTS_MAX + 2] = {"worker"};
+        size_t argc = 1;
+
+        cr_assert_eq(chdir(scratch_dir), 0);
+        cr_assert_eq(PARSE(&options, "-f", "--cache", "c", "--catalog=one", "--catalog", "/two",
+                           "-o", "uid=7,passthrough=off,noexec", ORIGIN, "--max-asset-size", "5M",
+                           "--user=nobody", "/mnt"),
+                     0);
+        while (argc <= options.argument_count) {
+                argv[argc] = options.arguments[argc - 1];
+                argc++;
+        }
+        argv[argc++] = options.mountpoint;
+        cr_assert_eq(chdir("/"), 0);
+        cr_assert_eq(fs_options_parse((int)argc, argv, &again), 0);
+        cr_expect_str_eq(again.cache, scratch_at("c").text);
+        cr_expect_str_eq(again.catalogs[0], scratch_at("one").text);
+        cr_expect_str_eq(again.catalogs[1], "/two");
+        cr_expect_str_eq(again.origins[0], "https://host/{sha256}");
+        cr_expect_str_eq(again.user, "nobody");
+        cr_expect(again.foreground && again.restricted && again.uid == 7);
+        cr_expect_eq(again.passthrough, FS_PASSTHROUGH_OFF);
+        cr_expect_eq(again.max_asset_size, 5 << 20);
+        cr_expect_str_eq(again.fuse_options, ",noexec");
+        fs_options_free(&again);
+        fs_options_free(&options);
 }
 
 Test(fs_options, options_may_follow_the_mount_point)
@@ -258,12 +291,13 @@ Test(fs_options, owner_and_mask)
 
 Test(fs_options, fault_64_bad_owner_and_mask)
 {
-        static const char *const bad[] = {"uid=",       "uid=nobody-of-this-name",
-                                          "uid=-1",     "uid=4294967295",
-                                          "uid=1x",     "uid=99999999999999999999",
-                                          "gid=",       "gid=no-such-group",
-                                          "umask=",     "umask=8",
-                                          "umask=1000", "umask=rwx",
+        static const char *const bad[] = {"uid=",         "uid=nobody-of-this-name",
+                                          "uid=-1",       "uid=4294967295",
+                                          "uid=1x",       "uid=99999999999999999999",
+                                          "gid=",         "gid=no-such-group",
+                                          "passthrough=", "passthrough=maybe",
+                                          "umask=",       "umask=8",
+                                          "umask=1000",   "umask=rwx",
                                           "umask=-1"};
         struct fs_options options;
 

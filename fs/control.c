@@ -1,0 +1,163 @@
+/*
+ * The control socket, both ends. Paths go through /proc/self/fd, because a cache may lie
+ * deeper than a socket's address is long.
+ */
+#include "fs/control.h"
+
+#include "cas/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define WORD_MAX       32
+#define ASK_TIMEOUT_MS 30000
+
+static struct sockaddr_un address_in(int root)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+        snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/control", root);
+        return address;
+}
+
+static void become(uid_t uid, gid_t gid)
+{
+        setfsgid(gid);
+        setfsuid(uid);
+}
+
+int fs_control_open(struct fs_control *control, int root, const struct fs_account *account)
+{
+        struct sockaddr_un address = address_in(root);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int r = fd < 0 ? -errno : 0;
+
+        *control = (struct fs_control){-1, -1, account->uid};
+        if (r < 0)
+                return r;
+        become(account->uid, account->gid);
+        unlinkat(root, "control", 0); /* of a mount that is gone: the cache's lock is ours */
+
+        mode_t before = umask(0177);
+
+        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 8) < 0)
+                r = -errno;
+        umask(before);
+        become(geteuid(), getegid());
+        if (r < 0)
+                close(fd);
+        else
+                control->listener = fd;
+        return r;
+}
+
+void fs_control_close(struct fs_control *control, int root, const struct fs_account *account)
+{
+        if (control->listener < 0)
+                return;
+        close(control->listener);
+        control->listener = -1;
+        become(account->uid, account->gid);
+        unlinkat(root, "control", 0);
+        become(geteuid(), getegid());
+}
+
+static void say(int client, const char *line)
+{
+        char text[512];
+        int length = snprintf(text, sizeof(text), "%s\n", line);
+
+        send(client, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static bool may_speak(const struct fs_control *control, int client)
+{
+        struct ucred peer;
+        socklen_t length = sizeof(peer);
+
+        return getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+               (peer.uid == 0 || peer.uid == control->user);
+}
+
+static void accept_client(struct fs_control *control)
+{
+        int client = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (client < 0)
+                return;
+        if (may_speak(control, client) && control->client < 0) {
+                control->client = client;
+                return;
+        }
+        say(client, control->client < 0 ? "error: not allowed" : "error: busy");
+        close(client);
+}
+
+void fs_control_answer(struct fs_control *control, const char *line)
+{
+        if (control->client < 0)
+                return;
+        say(control->client, line);
+        close(control->client);
+        control->client = -1;
+}
+
+enum fs_command fs_control_take(struct fs_control *control)
+{
+        char word[WORD_MAX];
+        ssize_t got;
+
+        if (control->listener >= 0)
+                accept_client(control);
+        if (control->client < 0)
+                return FS_COMMAND_NONE;
+        got = recv(control->client, word, sizeof(word), MSG_DONTWAIT);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+                return FS_COMMAND_NONE;
+        if (got == 7 && memcmp(word, "reload\n", 7) == 0)
+                return FS_COMMAND_RELOAD;
+        /* Nothing, when it hung up. */
+        fs_control_answer(control, "error: no such command");
+        return FS_COMMAND_NONE;
+}
+
+int fs_control_ask(const char *cache, const char *word, char *ret, size_t size)
+{
+        _cleanup_close_ int root = open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct pollfd readable = {.fd = fd, .events = POLLIN};
+        size_t length = 0;
+
+        if (root < 0 || fd < 0)
+                return -errno;
+
+        struct sockaddr_un address = address_in(root);
+
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+            dprintf(fd, "%s\n", word) < 0)
+                return -errno;
+        while (length + 1 < size && !memchr(ret, '\n', length)) {
+                ssize_t got;
+
+                if (poll(&readable, 1, ASK_TIMEOUT_MS) != 1)
+                        return -ETIMEDOUT;
+                got = recv(fd, ret + length, size - 1 - length, 0);
+                if (got < 0)
+                        return -errno;
+                if (got == 0)
+                        return -ECONNRESET;
+                length += (size_t)got;
+        }
+        ret[length] = '\0';
+        ret[strcspn(ret, "\n")] = '\0';
+        return 0;
+}

@@ -1,0 +1,78 @@
+/*
+ * Options into directories. Opens nothing.
+ */
+#include "fs/readable.h"
+
+#include "fetch/url.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MARK "{sha256}"
+
+/* Takes the directory of `path`, which is freed here. false without memory. */
+static bool add_folder(struct fs_readable *readable, size_t *count, char *path)
+{
+        char *slash = path ? strrchr(path, '/') : NULL;
+
+        if (!slash) {
+                free(path);
+                return path;
+        }
+        slash[slash == path ? 1 : 0] = '\0';
+        readable->paths[(*count)++] = path;
+        return true;
+}
+
+/* The path of a file:// template up to the digest, or to the directory it names. */
+static bool add_origin(struct fs_readable *readable, size_t *count, const char *template_url)
+{
+        const char *mark = strstr(template_url, MARK);
+        char *url;
+        char *path = NULL;
+        int r;
+
+        if (fetch_url_scheme(template_url) != FETCH_SCHEME_FILE || !mark)
+                return true;
+        url = strndup(template_url, (size_t)(mark - template_url));
+        if (!url)
+                return false;
+        r = fetch_url_to_path(url, &path);
+        free(url);
+        return r == -EINVAL || add_folder(readable, count, path);
+}
+
+int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
+{
+        const char *const environment[] = {getenv("SSL_CERT_FILE"), getenv("CURL_CA_BUNDLE")};
+        const char *directory = getenv("SSL_CERT_DIR");
+        size_t most = options->catalog_count + options->origin_count + 5;
+        size_t count = 0;
+        bool ok = (ret->paths = calloc(most, sizeof(char *)));
+
+        for (size_t i = 0; ok && i < options->catalog_count; i++)
+                ok = add_folder(ret, &count, strdup(options->catalogs[i]));
+        for (size_t i = 0; ok && i < options->origin_count; i++)
+                ok = add_origin(ret, &count, options->origins[i]);
+        if (ok && options->ca_file)
+                ok = add_folder(ret, &count, strdup(options->ca_file));
+        for (size_t i = 0; ok && i < 2; i++)
+                if (environment[i] && environment[i][0] == '/')
+                        ok = add_folder(ret, &count, strdup(environment[i]));
+        if (ok && directory && directory[0] == '/')
+                ok = (ret->paths[count++] = strdup(directory));
+        if (!ok) {
+                fs_readable_free(ret);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+void fs_readable_free(struct fs_readable *readable)
+{
+        for (char **path = readable->paths; path && *path; path++)
+                free(*path);
+        free(readable->paths);
+        readable->paths = NULL;
+}

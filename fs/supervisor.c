@@ -1,0 +1,530 @@
+/*
+ * The supervisor's state and its loop. What it does for a worker is in fs/backing.c,
+ * how it starts one in fs/launch.c, how it knows that one is stuck in fs/watchdog.c.
+ */
+#include "fs/supervisor.h"
+
+#include "cas/claim.h"
+#include "cas/io.h"
+#include "fetch/clock.h"
+#include "fs/account.h"
+#include "fs/backing.h"
+#include "fs/control.h"
+#include "fs/launch.h"
+#include "fs/log.h"
+#include "fs/memory.h"
+#include "fs/mount.h"
+#include "fs/mountpoint.h"
+#include "fs/notify.h"
+#include "fs/watchdog.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SERVE_MS   20000 /* a worker serves by then, or it is not going to */
+#define RELOAD_MS  5000  /* the same, while the binary before it could go on */
+#define STOP_MS    5000  /* a worker that was asked to end has ended by then */
+#define SETTLED_MS 10000 /* a worker that served for so long was all right */
+#define GIVE_UP    8     /* failed workers in a row */
+#define PAUSE_MS   50    /* before the third failure's successor; doubled each time */
+#define TICK_MS    1000
+
+struct supervisor {
+        struct fs_options *options;
+        void (*on_ready)(void *arg);
+        void *ready_arg;
+
+        /* What workers get, in the order of fs/channel.h. */
+        struct fs_mount mount;
+        int memory_fd;
+        struct cas_claim claim;
+        int catalogs_fd;
+
+        struct fs_account account;
+        struct fs_memory *memory;
+        struct fs_backings *backings;
+        struct fs_control control;
+        int signals;
+        char path[PATH_MAX]; /* where a reload finds the binary now installed */
+        int binary;          /* what the next worker is made of */
+        int fallback;        /* while a new binary is tried: the one before; else -1 */
+        bool trying;         /* … and the worker is of the new one */
+
+        pid_t worker;   /* 0: none */
+        int channel;    /* to it; -1 */
+        bool serving;   /* it has said so */
+        bool garbled;   /* it has said nonsense, and that was logged */
+        bool condemned; /* it was found stuck, and killed */
+        int64_t served_ms;
+        int64_t deadline_ms; /* to serve, or to end */
+        int64_t start_ms;    /* when the next one is due */
+        unsigned failures;   /* in a row */
+        unsigned restarts;
+        struct fs_watchdog watchdog;
+
+        bool announced;  /* the mount has answered once */
+        int passthrough; /* 0, or -errno: why not */
+        bool stopping;
+        bool ended;
+        int status;
+};
+
+static void end(struct supervisor *s, int status)
+{
+        s->ended = true;
+        s->status = status;
+}
+
+/* Starting */
+
+static void start_worker(struct supervisor *s)
+{
+        int fds[] = {s->mount.fd, s->memory_fd, -1, s->claim.root, s->claim.lock, s->catalogs_fd};
+        int ends[2];
+        pid_t child;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+                s->start_ms = fetch_now_ms() + TICK_MS;
+                return;
+        }
+        fds[FS_FD_CHANNEL - FS_FD_FUSE] = ends[1];
+        child = fs_launch(s->binary, s->options, fds);
+        close(ends[1]);
+        if (child < 0) {
+                fs_log(LOG_ERR, "event=fork cause=\"%s\"", strerror((int)-child));
+                close(ends[0]);
+                s->start_ms = fetch_now_ms() + TICK_MS;
+                return;
+        }
+        s->worker = child;
+        s->channel = ends[0];
+        s->serving = false;
+        s->garbled = false;
+        s->condemned = false;
+        s->trying = s->fallback >= 0;
+        s->deadline_ms = fetch_now_ms() + (s->fallback >= 0 ? RELOAD_MS : SERVE_MS);
+}
+
+static void kill_worker(struct supervisor *s, int signal)
+{
+        if (s->worker > 0)
+                kill(s->worker, signal);
+}
+
+/* The worker that was just started serves. */
+static void announce(struct supervisor *s)
+{
+        s->passthrough = s->options->passthrough == FS_PASSTHROUGH_OFF
+                             ? -ECANCELED
+                             : fs_backings_probe(s->backings, s->claim.lock);
+        if (s->passthrough < 0 && s->options->passthrough == FS_PASSTHROUGH_ON) {
+                fs_fail("-o passthrough=on: %s", strerror(-s->passthrough));
+                s->status = 1;
+                s->stopping = true;
+                kill_worker(s, SIGKILL);
+                return;
+        }
+        s->announced = true;
+        s->on_ready(s->ready_arg);
+        if (s->passthrough == 0)
+                fs_log(LOG_INFO, "event=mounted mountpoint=%s user=%u passthrough=on",
+                       s->options->mountpoint, s->account.uid);
+        else
+                fs_log(LOG_INFO, "event=mounted mountpoint=%s user=%u passthrough=off cause=\"%s\"",
+                       s->options->mountpoint, s->account.uid,
+                       s->passthrough == -ECANCELED ? "by option" : strerror(-s->passthrough));
+        fs_notify("READY=1");
+}
+
+static void on_ready(struct supervisor *s, bool stale)
+{
+        s->serving = true;
+        s->served_ms = fetch_now_ms();
+        fs_watchdog_start(&s->watchdog, s->served_ms);
+        if (!s->announced) {
+                announce(s);
+                return;
+        }
+        fs_log(LOG_INFO, "event=serving worker=%d restarts=%u", s->worker, s->restarts);
+        if (s->fallback >= 0) {
+                close(s->fallback);
+                s->fallback = -1;
+                fs_log(LOG_INFO, "event=reloaded");
+        }
+        fs_control_answer(&s->control, stale ? "error: a catalog was refused (see the log); the "
+                                               "last good one goes on"
+                                             : "ok");
+}
+
+/* What a worker asks for */
+
+static void answer(struct supervisor *s, const struct fs_ask *ask)
+{
+        struct fs_answer reply = {0};
+
+        switch (ask->kind) {
+        case FS_ASK_READY:
+                if (!s->serving)
+                        on_ready(s, ask->id);
+                reply.error = s->passthrough;
+                break;
+        case FS_ASK_BACKING:
+                reply.error = s->passthrough < 0 ? s->passthrough
+                                                 : fs_backings_get(s->backings, &ask->digest,
+                                                                   &reply.id, &reply.inode);
+                break;
+        case FS_ASK_DROP:
+                fs_backings_drop(s->backings, ask->id);
+                return;
+        default:
+                reply.error = -EINVAL;
+                break;
+        }
+        send(s->channel, &reply, sizeof(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void listen_to_worker(struct supervisor *s)
+{
+        struct fs_ask ask;
+        ssize_t got = recv(s->channel, &ask, sizeof(ask), MSG_DONTWAIT | MSG_TRUNC);
+
+        if (got == sizeof(ask)) {
+                answer(s, &ask);
+        } else if (got == 0) {
+                close(s->channel); /* it is ending; SIGCHLD tells how */
+                s->channel = -1;
+        } else if (got > 0 && !s->garbled) {
+                s->garbled = true;
+                fs_log(LOG_ERR, "event=garbled worker=%d cause=\"a message of %zd bytes\"",
+                       s->worker, got);
+        }
+}
+
+/* Reload and death */
+
+static void reload(struct supervisor *s)
+{
+        int fresh;
+
+        if (s->fallback >= 0 || s->stopping || !s->announced) {
+                fs_control_answer(&s->control, "error: busy");
+                return;
+        }
+        fresh = fs_launch_open(s->path);
+        if (fresh < 0) {
+                fs_log(LOG_ERR, "event=reload-failed binary=%s cause=\"%s\"", s->path,
+                       strerror(-fresh));
+                fs_control_answer(&s->control, "error: the binary is not there");
+                return;
+        }
+        fs_log(LOG_INFO, "event=reloading binary=%s", s->path);
+        s->fallback = s->binary;
+        s->binary = fresh;
+        s->trying = false; /* the worker that is there is not of it */
+        s->failures = 0;
+        s->start_ms = 0;
+        kill_worker(s, SIGKILL); /* the next one takes over what it leaves */
+}
+
+static void fall_back(struct supervisor *s)
+{
+        close(s->binary);
+        s->binary = s->fallback;
+        s->fallback = -1;
+        s->failures = 0;
+        s->start_ms = 0;
+        fs_log(LOG_ERR,
+               "event=reload-failed binary=%s cause=\"it does not serve; the old one goes "
+               "on\"",
+               s->path);
+        fs_control_answer(&s->control, "error: the new binary does not serve; the old one goes on");
+}
+
+static void give_up(struct supervisor *s)
+{
+        fs_log(LOG_CRIT, "event=given-up cause=\"%u workers in a row did not live; see above\"",
+               s->failures);
+        end(s, 1);
+}
+
+/* It was ours to see it serve for a while, unless somebody killed it. */
+static bool counts_as_failure(const struct supervisor *s, int status)
+{
+        if (!s->serving)
+                return true;
+        return !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) &&
+               fetch_now_ms() - s->served_ms < SETTLED_MS;
+}
+
+static void log_death(const struct supervisor *s, int status)
+{
+        if (WIFSIGNALED(status))
+                fs_log(LOG_WARNING, "event=worker-died worker=%d signal=%s failures=%u", s->worker,
+                       sigabbrev_np(WTERMSIG(status)), s->failures);
+        else
+                fs_log(LOG_WARNING, "event=worker-died worker=%d exit=%d failures=%u", s->worker,
+                       WEXITSTATUS(status), s->failures);
+}
+
+static void on_death(struct supervisor *s, int status)
+{
+        if (s->stopping) {
+                end(s, s->status);
+        } else if (WIFEXITED(status) && WEXITSTATUS(status) == FS_EXIT_UNMOUNTED) {
+                fs_log(LOG_INFO, "event=unmounted");
+                end(s, 0);
+        } else if (!s->announced && WIFEXITED(status)) {
+                /* It has said why, in one line. */
+                end(s, WEXITSTATUS(status) == 127 ? 1 : WEXITSTATUS(status));
+        } else {
+                s->failures = counts_as_failure(s, status) ? s->failures + 1 : 0;
+                log_death(s, status);
+                s->restarts++;
+                if (s->failures >= GIVE_UP)
+                        give_up(s);
+                else
+                        s->start_ms =
+                            fetch_now_ms() + (s->failures < 2 ? 0 : PAUSE_MS << (s->failures - 2));
+        }
+}
+
+static void reap(struct supervisor *s)
+{
+        int status;
+
+        if (s->worker == 0 || waitpid(s->worker, &status, WNOHANG) != s->worker)
+                return;
+        if (s->channel >= 0)
+                close(s->channel);
+        s->channel = -1;
+
+        on_death(s, status);
+        s->worker = 0;
+        s->serving = false;
+        if (!s->ended && s->fallback >= 0 && s->trying)
+                fall_back(s);
+}
+
+static void stop(struct supervisor *s, int signal)
+{
+        if (s->stopping)
+                return;
+        fs_log(LOG_INFO, "event=stopping signal=%d", signal);
+        fs_notify("STOPPING=1");
+        s->stopping = true;
+        s->deadline_ms = fetch_now_ms() + STOP_MS;
+        if (s->worker == 0)
+                end(s, 0);
+        kill_worker(s, SIGTERM);
+}
+
+static void on_signal(struct supervisor *s)
+{
+        struct signalfd_siginfo info;
+
+        if (read(s->signals, &info, sizeof(info)) != sizeof(info))
+                return;
+        switch (info.ssi_signo) {
+        case SIGCHLD:
+                reap(s);
+                break;
+        case SIGHUP:
+                reload(s);
+                break;
+        default:
+                stop(s, (int)info.ssi_signo);
+                break;
+        }
+}
+
+/* What time brings. */
+static void tick(struct supervisor *s)
+{
+        int64_t now = fetch_now_ms();
+        const char *stuck;
+
+        if (s->worker == 0) {
+                if (now >= s->start_ms)
+                        start_worker(s);
+        } else if (s->stopping || !s->serving) {
+                if (now >= s->deadline_ms)
+                        kill_worker(s, SIGKILL);
+        } else if (!s->condemned && (stuck = fs_watchdog_look(&s->watchdog, s->memory, now))) {
+                fs_log(LOG_ERR, "event=stuck worker=%d cause=\"%s for %d s\"", s->worker, stuck,
+                       FS_WATCHDOG_MS / 1000);
+                s->condemned = true;
+                kill_worker(s, SIGKILL);
+        }
+}
+
+static int wait_ms(const struct supervisor *s)
+{
+        int64_t now = fetch_now_ms();
+        int64_t until = now + TICK_MS;
+
+        if (s->worker == 0 && s->start_ms < until)
+                until = s->start_ms;
+        if (s->worker != 0 && (s->stopping || !s->serving) && s->deadline_ms < until)
+                until = s->deadline_ms;
+        return until > now ? (int)(until - now) : 0;
+}
+
+static void loop(struct supervisor *s)
+{
+        while (!s->ended) {
+                struct pollfd events[] = {
+                    {.fd = s->signals, .events = POLLIN},
+                    {.fd = s->channel, .events = POLLIN},
+                    {.fd = s->control.listener, .events = POLLIN},
+                    {.fd = s->control.client, .events = POLLIN},
+                };
+
+                tick(s);
+                events[1].fd = s->channel;
+                poll(events, sizeof(events) / sizeof(events[0]), wait_ms(s));
+                if (events[0].revents)
+                        on_signal(s);
+                if (events[1].revents && s->channel == events[1].fd)
+                        listen_to_worker(s);
+                if ((events[2].revents || events[3].revents) &&
+                    fs_control_take(&s->control) == FS_COMMAND_RELOAD)
+                        reload(s);
+        }
+}
+
+/* Setting up and taking down */
+
+static int make_memfds(struct supervisor *s)
+{
+        int r = fs_memory_make(&s->memory_fd, &s->memory);
+
+        if (r < 0)
+                return r;
+        s->catalogs_fd = memfd_create("assetfs-catalogs", MFD_CLOEXEC);
+        return s->catalogs_fd < 0 ? -errno : 0;
+}
+
+static int watch_signals(struct supervisor *s)
+{
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGCHLD);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        signal(SIGPIPE, SIG_IGN);
+        s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        return s->signals < 0 ? -errno : 0;
+}
+
+static int find_binary(struct supervisor *s)
+{
+        ssize_t length = readlink("/proc/self/exe", s->path, sizeof(s->path) - 1);
+
+        if (length < 0)
+                return -errno;
+        s->path[length] = '\0';
+        s->binary = fs_launch_open(NULL);
+        return s->binary < 0 ? s->binary : 0;
+}
+
+static int claim_cache(struct supervisor *s)
+{
+        const struct fs_options *options = s->options;
+        char why[CAS_WHY];
+        struct stat st;
+
+        if (fs_account_find(options->user, options->cache, &s->account, why, sizeof(why)) < 0)
+                return fs_fail("%s", why);
+        if (cas_claim_make(options->cache, s->account.uid, s->account.gid, &s->claim, why) < 0)
+                return fs_fail("--cache %s: %s", options->cache, why);
+        if (fstat(s->claim.root, &st) == 0 && (st.st_mode & 077))
+                fs_log(LOG_WARNING,
+                       "event=cache-readable cache=%s "
+                       "cause=\"others can read the cache; 0700 keeps them out\"",
+                       options->cache);
+        return 0;
+}
+
+/* In the order in which it can fail. 0, or the exit status after one line on stderr. */
+static int set_up(struct supervisor *s)
+{
+        struct fs_options *options = s->options;
+        char why[CAS_WHY];
+        int r = claim_cache(s);
+
+        if (r)
+                return r;
+        if (fs_mountpoint_prepare(options->mountpoint, sizeof(options->mountpoint), options->cache,
+                                  why, sizeof(why)) < 0)
+                return fs_fail("%s: %s", options->mountpoint, why);
+        if ((r = make_memfds(s)) < 0 || (r = watch_signals(s)) < 0 || (r = find_binary(s)) < 0)
+                return fs_fail("cannot start: %s", strerror(-r));
+        if (fs_mount_make(options, &s->mount, why, sizeof(why)) < 0)
+                return fs_fail("cannot mount on %s: %s", options->mountpoint, why);
+        r = fs_backings_new(s->mount.fd, s->claim.root, s->account.uid, &s->backings);
+        if (r < 0)
+                return fs_fail("cannot start: %s", strerror(-r));
+        r = fs_control_open(&s->control, s->claim.root, &s->account);
+        if (r < 0)
+                fs_log(LOG_WARNING, "event=no-control cause=\"%s; SIGHUP reloads\"", strerror(-r));
+        return 0;
+}
+
+static void tear_down(struct supervisor *s)
+{
+        kill_worker(s, SIGKILL);
+        if (s->worker > 0)
+                waitpid(s->worker, NULL, 0);
+        fs_control_answer(&s->control, "error: stopping");
+        fs_control_close(&s->control, s->claim.root, &s->account);
+        fs_mount_end(&s->mount);
+        fs_backings_free(s->backings);
+        fs_memory_detach(s->memory);
+        cas_claim_release(&s->claim);
+
+        const int fds[] = {s->channel, s->memory_fd, s->catalogs_fd,
+                           s->signals, s->binary,    s->fallback};
+
+        for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+                cas_io_close_at(&fds[i]);
+}
+
+int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg)
+{
+        static struct supervisor state;
+        struct supervisor *s = &state;
+
+        *s = (struct supervisor){.options = options,
+                                 .on_ready = ready,
+                                 .ready_arg = arg,
+                                 .mount = {NULL, -1},
+                                 .memory_fd = -1,
+                                 .claim = {-1, -1},
+                                 .catalogs_fd = -1,
+                                 .control = {-1, -1, 0},
+                                 .signals = -1,
+                                 .binary = -1,
+                                 .fallback = -1,
+                                 .channel = -1};
+        s->status = set_up(s);
+        if (s->status == 0) {
+                if (chdir("/") < 0)
+                        fs_log(LOG_WARNING, "event=chdir cause=\"%s\"", strerror(errno));
+                loop(s);
+        }
+        tear_down(s);
+        return s->status;
+}

@@ -1,0 +1,330 @@
+/*
+ * A worker's life: privileges first, then the parts in the order in which they can
+ * fail, then what the worker before it left, then the kernel's requests.
+ */
+#include "fs/worker.h"
+
+#include "cas/io.h"
+#include "fetch/clock.h"
+#include "fs/account.h"
+#include "fs/log.h"
+#include "fs/parked.h"
+#include "fs/readable.h"
+#include "fs/sandbox.h"
+#include "fs/session.h"
+#include "fs/snapshot.h"
+#include "fs/view.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONNECT_SECONDS 15
+#define SIZE_TIMEOUT_MS 5000 /* a stat may wait so long for an origin */
+
+struct worker {
+        struct fs_options options;
+        struct fs_memory *memory;
+        struct fetch_catalog *catalog;
+        bool stale; /* the catalog is the last good one */
+        struct fs_channel channel;
+        struct fs_server server;
+};
+
+static void on_report(void *arg, const struct fetch_report *report)
+{
+        const struct fetch_cause *cause = report->cause;
+        char hex[CAS_DIGEST_HEX + 1];
+        double seconds = (double)report->duration_ms / 1000;
+
+        (void)arg;
+        cas_digest_format(&report->digest, hex);
+        switch (report->event) {
+        case FETCH_EVENT_FETCHED:
+                fs_log(LOG_INFO, "event=fetched digest=%s source=%s bytes=%" PRIu64 " seconds=%.3f",
+                       hex, cause->source, report->bytes, seconds);
+                break;
+        case FETCH_EVENT_REVALIDATED:
+                fs_log(LOG_INFO, "event=revalidated digest=%s seconds=%.3f", hex, seconds);
+                break;
+        case FETCH_EVENT_REFUSED:
+                fs_log(LOG_WARNING, "event=refused digest=%s cause=\"%s\"", hex, cause->text);
+                break;
+        case FETCH_EVENT_FAILED:
+                fs_log(LOG_ERR,
+                       "event=failed digest=%s errno=%s source=%s cause=\"%s\" sources=%u "
+                       "bytes=%" PRIu64 " seconds=%.3f",
+                       hex, strerrorname_np(fs_errno(cause)),
+                       cause->source[0] ? cause->source : "-", cause->text, report->sources,
+                       report->bytes, seconds);
+                break;
+        }
+}
+
+static void beat(void *arg)
+{
+        struct fs_memory *memory = arg;
+
+        atomic_store(&memory->loop_beat_ms, fetch_now_ms());
+}
+
+static void drop_id(void *arg, int32_t id)
+{
+        fs_channel_drop(arg, id);
+}
+
+/* Dies with the supervisor, which may be gone already: nobody else would end it. */
+static int tie_to_supervisor(void)
+{
+        struct pollfd channel = {.fd = FS_FD_CHANNEL};
+
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                return -errno;
+        return poll(&channel, 1, 0) != 0 ? -ESRCH : 0;
+}
+
+static int give_up_privileges(struct worker *worker)
+{
+        const struct fs_options *options = &worker->options;
+        struct fs_sandbox_report report;
+        struct fs_readable readable;
+        struct fs_account account;
+        char why[256];
+        int r;
+
+        if (fs_account_find(options->user, options->cache, &account, why, sizeof(why)) < 0)
+                return fs_fail("%s", why);
+        if (fs_readable_find(options, &readable) < 0)
+                return fs_fail("cannot start: %s", strerror(ENOMEM));
+
+        struct fs_sandbox sandbox = {.uid = account.uid,
+                                     .gid = account.gid,
+                                     .cache = FS_FD_ROOT,
+                                     .readable = (const char *const *)readable.paths};
+
+        r = fs_sandbox_enter(&sandbox, &report, why, sizeof(why));
+        fs_readable_free(&readable);
+        if (r < 0)
+                return fs_fail("cannot give up privileges: %s", why);
+        if (report.landlock_abi == 0 && worker->memory->init_length == 0)
+                fs_log(LOG_WARNING, "event=no-landlock cause=\"the kernel has none; the worker can "
+                                    "read what its user can\"");
+        r = tie_to_supervisor(); /* again: a change of user unties */
+        return r < 0 ? fs_fail("cannot start: %s", strerror(-r)) : 0;
+}
+
+static int take_snapshot(struct worker *worker, struct fetch_catalog_text *texts,
+                         const char *broken)
+{
+        size_t count = worker->options.catalog_count;
+        char why[FETCH_CATALOG_WHY];
+        int r = fs_snapshot_read(FS_FD_CATALOGS, count, texts);
+
+        if (r == 0) {
+                r = fetch_catalog_parse(texts, count, &worker->catalog, why);
+                fetch_catalog_texts_free(texts, count);
+        }
+        if (r < 0)
+                return fs_fail("--catalog %s", broken);
+        worker->stale = true;
+        fs_log(LOG_ERR, "event=catalog-refused cause=\"%s\" kept=\"the last good one\"", broken);
+        return 0;
+}
+
+static int load_catalogs(struct worker *worker)
+{
+        struct fetch_catalog_text texts[FS_CATALOGS_MAX];
+        size_t count = worker->options.catalog_count;
+        char why[FETCH_CATALOG_WHY];
+        int r = fetch_catalog_read(worker->options.catalogs, count, texts, why);
+
+        if (r < 0)
+                return take_snapshot(worker, texts, why);
+        r = fetch_catalog_parse(texts, count, &worker->catalog, why);
+        if (r == 0 && fs_snapshot_write(FS_FD_CATALOGS, texts, count) < 0)
+                fs_log(LOG_WARNING, "event=snapshot cause=\"the catalogs could not be kept\"");
+        fetch_catalog_texts_free(texts, count);
+        return r < 0 ? take_snapshot(worker, texts, why) : 0;
+}
+
+static int open_store(struct worker *worker)
+{
+        struct cas_claim claim = {FS_FD_ROOT, FS_FD_LOCK};
+        char why[CAS_WHY];
+
+        if (cas_store_open(&claim, &worker->server.store, why) < 0)
+                return fs_fail("--cache %s: %s", worker->options.cache, why);
+        return 0;
+}
+
+static int start_fetch(struct worker *worker)
+{
+        const struct fs_options *options = &worker->options;
+        struct fetch_config config = {
+            .store = worker->server.store,
+            .origins = {worker->catalog, options->origins, options->origin_count},
+            .http = {.ca_file = options->ca_file,
+                     .proxy = options->proxy,
+                     .stall_seconds = options->stall_timeout,
+                     .min_rate = options->min_rate,
+                     .connect_seconds = CONNECT_SECONDS,
+                     .beat = beat,
+                     .beat_arg = worker->memory},
+            .bound = options->max_asset_size,
+            .max_downloads = options->max_downloads,
+            .size_timeout_ms = SIZE_TIMEOUT_MS,
+            .report = on_report,
+        };
+
+        if (options->ca_file && access(options->ca_file, R_OK) < 0)
+                return fs_fail("--ca %s: uid %u: %s", options->ca_file, getuid(), strerror(errno));
+
+        int r = fetch_new(&config, &worker->server.fetch);
+
+        return r < 0 ? fs_fail("cannot start: %s", strerror(-r)) : 0;
+}
+
+/* 0, or the exit status. */
+static int set_up(struct worker *worker)
+{
+        const struct fs_options *options = &worker->options;
+        struct fs_server *server = &worker->server;
+        char why[256];
+        int r;
+
+        fs_channel_init(&worker->channel, FS_FD_CHANNEL);
+        *server = (struct fs_server){
+            .cache = options->cache,
+            .memory = worker->memory,
+            .channel = &worker->channel,
+            .passthrough = options->passthrough != FS_PASSTHROUGH_OFF,
+            .restricted = options->restricted,
+            .uid = options->uid,
+            .gid = options->gid,
+            .umask = options->umask,
+            .open_timeout_ms = options->open_timeout * 1000,
+            .size_timeout_ms = SIZE_TIMEOUT_MS,
+        };
+        if ((r = load_catalogs(worker)) || (r = open_store(worker)) || (r = start_fetch(worker)))
+                return r;
+        server->catalog = worker->catalog;
+        if ((r = fs_journal_new(worker->memory, &server->journal)) < 0 ||
+            (r = fs_nodes_new(worker->memory, drop_id, &worker->channel, &server->nodes)) < 0 ||
+            (r = fs_view_new(&server->view)) < 0 ||
+            (r = fs_parked_new(server, &server->parked)) < 0)
+                return fs_fail("cannot start: %s", strerror(-r));
+        if (fs_session_open(server, options, FS_FD_FUSE, why, sizeof(why)) < 0)
+                return fs_fail("cannot start: %s", why);
+        return 0;
+}
+
+static void tear_down(struct worker *worker)
+{
+        struct fs_server *server = &worker->server;
+
+        if (server->fetch)
+                fetch_stop(server->fetch);
+        fs_parked_free(server->parked);
+        fs_session_end(server);
+        fetch_free(server->fetch);
+        fs_view_free(server->view);
+        fs_nodes_free(server->nodes);
+        fs_journal_free(server->journal);
+        cas_store_free(server->store);
+        fetch_catalog_free(worker->catalog);
+}
+
+static void end_waits(struct fs_server *server)
+{
+        fetch_stop(server->fetch);
+}
+
+/* From here on the supervisor's terminal is not ours: the mount answers. */
+static void leave_terminal(const struct fs_options *options)
+{
+        int null;
+
+        if (options->foreground)
+                return;
+        fs_log_to_syslog();
+        null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+                dup2(null, fd);
+        cas_io_close_at(&null);
+}
+
+static int serve(struct worker *worker)
+{
+        struct fs_server *server = &worker->server;
+        int r = fs_session_greet(server);
+
+        if (r == 0) {
+                server->passthrough = fs_channel_ready(&worker->channel, worker->stale) &&
+                                      worker->memory->passthrough;
+                leave_terminal(&worker->options);
+                fs_session_take_over(server);
+                r = fs_session_serve(server, end_waits);
+        }
+        if (r == 0)
+                return 0;
+        return r == -ENODEV ? FS_EXIT_UNMOUNTED : fs_fail("cannot serve: %s", strerror(-r));
+}
+
+static int attach(struct worker *worker)
+{
+        int r = fs_memory_attach(FS_FD_MEMORY, &worker->memory);
+
+        if (r == -EPROTO)
+                return fs_fail("the session memory is another version's than %d",
+                               FS_MEMORY_VERSION);
+        if (r < 0)
+                return fs_fail("no session memory: %s", strerror(-r));
+        if (worker->memory->init_length != 0 && !worker->options.foreground)
+                fs_log_to_syslog(); /* a worker before us has left the terminal */
+        return 0;
+}
+
+/* The exit status. */
+static int run(struct worker *worker)
+{
+        int status = attach(worker);
+
+        if (status == 0)
+                status = give_up_privileges(worker);
+        if (status)
+                return status;
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+                return fs_fail("cannot start: libcurl");
+        status = set_up(worker);
+        if (status == 0)
+                status = serve(worker);
+        tear_down(worker);
+        curl_global_cleanup();
+        return status;
+}
+
+int fs_worker(int argc, char **argv)
+{
+        static struct worker worker; /* tens of KiB of options */
+        int status;
+
+        prctl(PR_SET_NAME, "assetfs-worker"); /* else its name is a descriptor's number */
+        umask(077);
+        fs_session_block_signals();
+        if (tie_to_supervisor() < 0)
+                return fs_fail("a worker is started by assetfs mount");
+        status = fs_options_parse(argc, argv, &worker.options);
+        if (status == 0)
+                status = run(&worker);
+        fs_memory_detach(worker.memory);
+        fs_options_free(&worker.options);
+        return status < 0 ? 0 : status;
+}
