@@ -4,7 +4,7 @@
 #   make demo       the main job, to look at
 #   make check      every test; make check-asan and make check-tsan under sanitizers
 #   make lint       clang-tidy, cppcheck, shellcheck, clang-format
-#   make install    PREFIX=/usr/local, DESTDIR
+#   make install    PREFIX=/usr/local, DESTDIR; make uninstall takes the same files away
 #
 # Builds live in .build, one folder for each kind, so that they never mix.
 
@@ -64,13 +64,38 @@ $(B)/%.o: %.c
 	@echo "  cc $<"
 	@$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
+# systemd reads units below /usr and /usr/local alone, and mount(8) looks for helpers in
+# /sbin alone, whatever PREFIX says.
+systemd_dir  := $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib,/etc)
+unit_dir     ?= $(systemd_dir)/systemd/system
+sysusers_dir ?= $(systemd_dir)/sysusers.d
+helper_dir   ?= /sbin
+doc_dir      ?= $(PREFIX)/share/doc/assetfs
+
+at_prefix = sed 's|/usr/local/|$(PREFIX)/|g' $(1) | install -D -m $(3) /dev/stdin $(2)
+
+# With DESTDIR nothing outside of it is touched. Nothing is enabled or started.
 install: $(B)/assetfs
 	install -D -m 755 $(B)/assetfs $(DESTDIR)$(PREFIX)/bin/assetfs
+	$(call at_prefix,scripts/systemd/assetfs.service,$(DESTDIR)$(unit_dir)/assetfs.service,644)
+	$(call at_prefix,scripts/systemd/mount.assetfs,$(DESTDIR)$(helper_dir)/mount.assetfs,755)
+	install -D -m 644 scripts/systemd/assetfs.sysusers $(DESTDIR)$(sysusers_dir)/assetfs.conf
+	install -D -m 644 scripts/systemd/assetfs.default $(DESTDIR)$(doc_dir)/assetfs.default
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || scripts/systemd/ensure-user
+
+# The user stays, since the cache is its; so does the cache.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/assetfs
+	rm -f $(DESTDIR)$(unit_dir)/assetfs.service
+	rm -f $(DESTDIR)$(helper_dir)/mount.assetfs
+	rm -f $(DESTDIR)$(sysusers_dir)/assetfs.conf
+	rm -f $(DESTDIR)$(doc_dir)/assetfs.default
+	@[ ! -d $(DESTDIR)$(doc_dir) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(doc_dir)
 
 clean:
 	rm -rf .build
 
 -include tests/tests.mk
 
-.PHONY: all install clean
+.PHONY: all install uninstall clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

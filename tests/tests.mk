@@ -49,13 +49,15 @@ $(hostile): $(call objects,tests/hostile) $(libcas)
 
 unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
 
+include tests/boot/boot.mk
+
 check-unit: $(unit_binaries)
 	@tests/run $(unit_binaries)
 
-check: $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(e2e) $(origin)
+check: $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(e2e) $(origin) $(boot)
 	@ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
 	        ASSETFS_KILLABLE=$(abspath $(killable)) ASSETFS_NEXT=$(abspath $(next)) \
-	        HOSTILE_WORKER=$(abspath $(hostile)) tests/run $(unit_binaries) $(e2e)
+	        HOSTILE_WORKER=$(abspath $(hostile)) tests/run $(unit_binaries) $(e2e) $(boot)
 
 check-asan:
 	@$(MAKE) --no-print-directory B=.build/asan SANITIZE=address,undefined \
@@ -75,9 +77,10 @@ demo: $(B)/assetfs
 
 .PHONY: check check-unit check-asan check-tsan check-tsan-unit demo
 
-sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c tests/origin/*.c tests/hostile/*.c)
+sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
+                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h)
-scripts := scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run .ci/run
+scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run .ci/run
 
 lint: lint-format lint-shell lint-cppcheck lint-tidy
 
@@ -85,7 +88,7 @@ lint-format:
 	clang-format --dry-run -Werror $(sources) $(headers)
 
 lint-shell:
-	shellcheck $(scripts)
+	shellcheck -x $(scripts)
 
 lint-cppcheck:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
