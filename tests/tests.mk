@@ -75,12 +75,15 @@ check-tsan-unit:
 demo: $(B)/assetfs
 	@ASSETFS=$(abspath $(B)/assetfs) scripts/lib/demo
 
+-include tests/bench/bench.mk
+
 .PHONY: check check-unit check-asan check-tsan check-tsan-unit demo
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
-                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c)
+                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/bench/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h)
-scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run .ci/run
+scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run \
+           tests/bench/warm .ci/run
 
 lint: lint-format lint-shell lint-cppcheck lint-tidy
 
