@@ -47,6 +47,13 @@ static inline void world_make(void)
         chmod(scratch_at("elsewhere/open").text, 0666);
 }
 
+/* A test that is skipped does without its fini. */
+#define skip(reason)                                                                               \
+        do {                                                                                       \
+                scratch_remove();                                                                  \
+                cr_skip_test(reason);                                                              \
+        } while (0)
+
 static int pipe_to_test; /* in the child */
 
 __attribute__((format(printf, 1, 2))) static inline void tell(const char *format, ...)
@@ -86,7 +93,7 @@ static inline void in_child(void (*act)(void))
         int ends[2];
 
         if (geteuid() != 0)
-                cr_skip_test("only root can start a worker as another user");
+                skip("only root can start a worker as another user");
         cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
 
         pid_t child = fork();
@@ -109,7 +116,7 @@ static inline void in_child(void (*act)(void))
         close(ends[0]);
         waitpid(child, NULL, 0);
         if (strcmp(told, "no Landlock") == 0)
-                cr_skip_test("this kernel has no Landlock, or not the ABI for it");
+                skip("this kernel has no Landlock, or not the ABI for it");
         cr_expect_str_eq(told, "done");
 }
 

@@ -13,15 +13,6 @@
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
-#ifdef __SANITIZE_THREAD__
-/* Criterion's process has a thread besides the test's; its child may start some, too. */
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-        return "die_after_fork=0";
-}
-#endif
-
 TestSuite(fs_sandbox_work, .init = world_make, .fini = scratch_remove, .timeout = 60);
 
 static void work_in_cache(void)
@@ -88,6 +79,17 @@ Test(fs_sandbox_work, store_opens_and_publishes_inside)
         in_child(publish);
 }
 
+/*
+ * Criterion's process has a thread besides the test's. ThreadSanitizer does not notice
+ * that a fork leaves it behind, and ends the child whose next thread gets its place.
+ */
+static void skip_where_no_thread_starts(void)
+{
+#ifdef __SANITIZE_THREAD__
+        skip("ThreadSanitizer starts no thread in a child of Criterion's");
+#endif
+}
+
 static void *answer(void *seen)
 {
         *(int *)seen = 42;
@@ -128,6 +130,7 @@ static void run_libc(void)
 
 Test(fs_sandbox_work, threads_names_sockets_and_memory_go_on)
 {
+        skip_where_no_thread_starts();
         in_child(run_libc);
 }
 
@@ -198,6 +201,7 @@ static void fetch(void)
 
 Test(fs_sandbox_work, curl_goes_on)
 {
+        skip_where_no_thread_starts();
         in_child(fetch);
 }
 
