@@ -81,6 +81,7 @@ static void describe(const struct stat *st, struct cas_blob *ret)
         ret->blocks = (uint64_t)st->st_blocks;
         ret->inode = (uint64_t)st->st_ino;
         ret->mtime = (int64_t)st->st_mtim.tv_sec;
+        ret->ctime = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
 }
 
 /* Opens what stands under the name if it is a regular file of ours, else -EUCLEAN.
@@ -121,6 +122,21 @@ int cas_store_open_blob(const struct cas_store *store, const struct cas_digest *
         describe(&st, ret);
         ret->fd = cas_io_steal_fd(&fd);
         return 0;
+}
+
+bool cas_store_unchanged(const struct cas_store *store, const struct cas_digest *digest,
+                         const struct cas_blob *before)
+{
+        char hex[CAS_DIGEST_HEX + 1];
+        struct cas_blob now;
+        struct stat st;
+
+        cas_digest_format(digest, hex);
+        if (fstatat(store->layout.blobs, hex, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_our_file(&st))
+                return false;
+        describe(&st, &now);
+        return now.inode == before->inode && now.size == before->size &&
+               now.mtime == before->mtime && now.ctime == before->ctime;
 }
 
 bool cas_blob_intact(const struct cas_blob *blob)

@@ -49,6 +49,7 @@ struct cas_blob {
         uint64_t blocks; /* of 512 bytes, as stat(2) counts them */
         uint64_t inode;  /* with mtime, which file this is: another one is other bytes */
         int64_t mtime;   /* seconds */
+        int64_t ctime;   /* ns; nothing of the file changes without it */
 };
 
 /*
@@ -58,6 +59,13 @@ struct cas_blob {
  */
 int cas_store_open_blob(const struct cas_store *store, const struct cas_digest *digest,
                         struct cas_blob *ret);
+
+/*
+ * Is what stands under the name still the file that was opened before, with nothing of it
+ * changed since? By one look; false whenever a real open would have to say.
+ */
+bool cas_store_unchanged(const struct cas_store *store, const struct cas_digest *digest,
+                         const struct cas_blob *before);
 
 /* Is the open blob still what was published? false once it was truncated or written to. */
 bool cas_blob_intact(const struct cas_blob *blob);

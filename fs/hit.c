@@ -6,6 +6,7 @@
  */
 #include "fs/hit.h"
 
+#include "cas/io.h"
 #include "fs/fuse_abi.h"
 #include "fs/log.h"
 
@@ -71,24 +72,34 @@ static int reply_open(fuse_req_t req, const struct fs_hit *hit, const struct fs_
         return fuse_reply_open(req, &fi);
 }
 
+/* The checked blob. It need not be opened where its backing id is kept and nothing of it has
+ * changed since it was: then its fd is -1. */
+static int check_blob(struct fs_server *server, const struct fs_hit *hit, struct cas_blob *ret)
+{
+        if (fs_node_kept(server->nodes, hit->ino, ret) &&
+            cas_store_unchanged(server->store, &hit->digest, ret))
+                return 0;
+        return cas_store_open_blob(server->store, &hit->digest, ret);
+}
+
 int fs_hit_open(fuse_req_t req, const struct fs_hit *hit)
 {
         struct fs_server *server = fuse_req_userdata(req);
         struct fs_node_opened opened;
         struct cas_blob blob;
-        int r = cas_store_open_blob(server->store, &hit->digest, &blob);
+        int r = check_blob(server, hit, &blob);
 
         if (r < 0)
                 return r;
         if (sent_round(req, hit, &blob)) {
-                close(blob.fd);
+                cas_io_close_at(&blob.fd);
                 return 0;
         }
         r = fs_node_open(server->nodes, hit->ino, &blob, fetch_id(server, hit, &blob), hit->unique,
                          hit->replay, &opened);
         if (r < 0 || opened.backing_id)
-                close(blob.fd);
-        else
+                cas_io_close_at(&blob.fd);
+        else if (blob.fd >= 0) /* else the first read opens it */
                 fs_node_give_backing(server->nodes, hit->ino, &blob);
         if (r < 0)
                 return r;

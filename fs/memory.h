@@ -58,6 +58,7 @@ struct fs_node_slot {
         int32_t backing_id;  /* kept for the next open; 0: none */
         uint64_t inode;      /* the blob it reads, or read last: 0 for none */
         int64_t mtime;       /* s */
+        int64_t ctime;       /* ns, when it was checked last */
         uint64_t size;       /* bytes */
         uint64_t blocks;     /* of 512 bytes */
         int32_t sent_round;  /* the last opener that was to look again */

@@ -376,6 +376,7 @@ static void decide(struct fs_nodes *nodes, struct node *node, const struct cas_b
         }
         slot->size = blob->size;
         slot->blocks = blob->blocks;
+        slot->ctime = blob->ctime;
         if (slot->backing_id == 0)
                 slot->backing_id = id;
         else
@@ -441,6 +442,18 @@ void fs_node_release(struct fs_nodes *nodes, uint64_t fh)
         unlock(nodes, &left);
 }
 
+static struct cas_blob blob_of(const struct node *node)
+{
+        const struct fs_node_slot *slot = node->slot;
+
+        return (struct cas_blob){.fd = -1,
+                                 .size = slot->size,
+                                 .blocks = slot->blocks,
+                                 .inode = slot->inode,
+                                 .mtime = slot->mtime,
+                                 .ctime = slot->ctime};
+}
+
 bool fs_node_reads(struct fs_nodes *nodes, uint64_t nodeid, struct cas_blob *ret)
 {
         pthread_mutex_lock(&nodes->lock);
@@ -449,13 +462,22 @@ bool fs_node_reads(struct fs_nodes *nodes, uint64_t nodeid, struct cas_blob *ret
         bool open = node && node->opens > 0;
 
         if (open)
-                *ret = (struct cas_blob){.fd = -1,
-                                         .size = node->slot->size,
-                                         .blocks = node->slot->blocks,
-                                         .inode = node->slot->inode,
-                                         .mtime = node->slot->mtime};
+                *ret = blob_of(node);
         pthread_mutex_unlock(&nodes->lock);
         return open;
+}
+
+bool fs_node_kept(struct fs_nodes *nodes, uint64_t nodeid, struct cas_blob *ret)
+{
+        pthread_mutex_lock(&nodes->lock);
+
+        const struct node *node = find(nodes, nodeid);
+        bool kept = node && node->slot->backing_id != 0 && node->slot->passthrough;
+
+        if (kept)
+                *ret = blob_of(node);
+        pthread_mutex_unlock(&nodes->lock);
+        return kept;
 }
 
 struct fs_backing *fs_node_backing(struct fs_nodes *nodes, uint64_t nodeid)

@@ -64,6 +64,10 @@ bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool
 
 /* Opening */
 
+/* The blob that the node reads, or read last, and whose backing id is kept: an open may do
+ * without opening it. false where there is none. Its fd is -1. */
+bool fs_node_kept(struct fs_nodes *nodes, uint64_t nodeid, struct cas_blob *ret);
+
 /* Would an open of `blob` do better with a backing id than with what the node has? */
 bool fs_node_wants_id(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob);
 

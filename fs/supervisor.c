@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -414,6 +415,18 @@ static int make_memfds(struct supervisor *s)
         return s->catalogs_fd < 0 ? -errno : 0;
 }
 
+/* An open asset that is read through the worker is a descriptor of it. */
+static void raise_descriptor_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                fs_log(LOG_WARNING, "event=rlimit cause=\"%s\"", strerror(errno));
+}
+
 static int watch_signals(struct supervisor *s)
 {
         sigset_t set;
@@ -467,6 +480,7 @@ static int set_up(struct supervisor *s)
 
         if (r)
                 return r;
+        raise_descriptor_limit();
         if (fs_mountpoint_prepare(options->mountpoint, sizeof(options->mountpoint), options->cache,
                                   why, sizeof(why)) < 0)
                 return fs_fail("%s: %s", options->mountpoint, why);

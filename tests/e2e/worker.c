@@ -37,6 +37,19 @@ struct load {
         pid_t readers[READERS];
 };
 
+static int count_entries(const char *path)
+{
+        DIR *dir = opendir(path);
+        int count = 0;
+
+        errno = 0;
+        while (dir && readdir(dir))
+                count++;
+        if (dir)
+                closedir(dir);
+        return errno ? -1 : count;
+}
+
 static void read_for_ever(const struct load *load, unsigned seed)
 {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -46,7 +59,7 @@ static void read_for_ever(const struct load *load, unsigned seed)
                     world_path(load->world, load->hex[(unsigned)rand_r(&seed) % ASSETS]);
 
                 if (world_open(path) != 0 || stat(path, &st) < 0 || st.st_size == 0 ||
-                    (turn % 16 == 0 && world_shell("ls '%s' >/dev/null", load->world->mnt) != 0)) {
+                    (turn % 16 == 0 && count_entries(load->world->mnt) < 3)) {
                         fprintf(stderr, "reader: %s: %s\n", path, strerror(errno));
                         _exit(1);
                 }

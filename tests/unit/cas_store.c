@@ -246,6 +246,35 @@ Test(cas_store, published_blob_opens_with_its_size_and_bytes)
         cas_store_free(store);
 }
 
+Test(cas_store, fault_39_unchanged_is_said_only_of_the_very_same_file)
+{
+        static const char *const changes[] = {"chmod 0644",
+                                              "touch -d @1000",
+                                              "truncate -s 3",
+                                              "setfattr -n user.x -v y",
+                                              "cp -p --remove-destination /etc/passwd",
+                                              "chown 12345"};
+        struct cas_store *store = open_cache();
+        struct cas_blob blob;
+
+        for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+                struct cas_digest digest = publish_text(store, TEXT);
+                char command[1200];
+
+                cr_assert_eq(cas_store_open_blob(store, &digest, &blob), 0);
+                close(blob.fd);
+                cr_expect(cas_store_unchanged(store, &digest, &blob));
+                usleep(20000); /* a tick of coarse file times */
+                snprintf(command, sizeof(command), "%s '%s' 2>/dev/null", changes[i],
+                         scratch_at(blob_at(&digest).text).text);
+                if (system(command) == 0)
+                        cr_expect_not(cas_store_unchanged(store, &digest, &blob), "%s", changes[i]);
+                cr_assert_eq(cas_store_refuse(store, &digest), 0);
+                cr_expect_not(cas_store_unchanged(store, &digest, &blob), "gone");
+        }
+        cas_store_free(store);
+}
+
 Test(cas_store, blob_outlives_the_store)
 {
         struct cas_store *store = open_cache();
