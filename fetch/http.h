@@ -5,8 +5,8 @@
  *
  * Policy, the same for every transfer: http and https only; certificates are
  * verified; at most HTTP_REDIRECTS redirects, followed here, hop by hop, never to
- * another scheme and never from https to http; nothing is decoded; a transfer that
- * stays below the rate floor ends.
+ * another scheme and never from https to http; nothing is decoded; the headers of a
+ * hop are bounded; a transfer that stays below the rate floor ends.
  */
 #ifndef FETCH_HTTP_H
 #define FETCH_HTTP_H

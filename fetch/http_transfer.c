@@ -14,6 +14,9 @@
 #define BUFFER_BYTES  (256L * 1024) /* what curl hands over at a time, at most */
 #define DISCARD_BYTES (64u * 1024)  /* of an error page or a redirect's body */
 
+/* curl keeps all headers of a hop, trailers and 1xx answers too, and bounds only each line. */
+#define HEADERS_KIB 256u
+
 static long status_of(const struct http_transfer *transfer)
 {
         long status = 0;
@@ -81,6 +84,21 @@ static size_t on_bytes(char *bytes, size_t one, size_t length, void *arg)
         return transfer->discarded > DISCARD_BYTES ? CURL_WRITEFUNC_ERROR : length;
 }
 
+static bool headers_are_too_much(const struct http_transfer *transfer)
+{
+        return transfer->headers_taken > HEADERS_KIB * 1024;
+}
+
+static size_t on_header(char *bytes, size_t one, size_t length, void *arg)
+{
+        struct http_transfer *transfer = arg;
+
+        (void)bytes;
+        (void)one;
+        transfer->headers_taken += length;
+        return headers_are_too_much(transfer) ? CURL_WRITEFUNC_ERROR : length;
+}
+
 /* curl's long options want exactly long, and a failure of any is lack of memory. */
 static CURLcode set_options(struct http_transfer *transfer, const struct http_config *config,
                             const char *url, unsigned timeout_ms)
@@ -94,6 +112,8 @@ static CURLcode set_options(struct http_transfer *transfer, const struct http_co
         SET(CURLOPT_ERRORBUFFER, transfer->error);
         SET(CURLOPT_WRITEFUNCTION, on_bytes);
         SET(CURLOPT_WRITEDATA, transfer);
+        SET(CURLOPT_HEADERFUNCTION, on_header);
+        SET(CURLOPT_HEADERDATA, transfer);
         SET(CURLOPT_HTTPHEADER, transfer->headers);
         SET(CURLOPT_USERAGENT, "assetfs");
         SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -191,6 +211,7 @@ static bool follow(struct http_transfer *transfer, struct fetch_cause *ret)
         }
         transfer->hops++;
         transfer->discarded = 0;
+        transfer->headers_taken = 0;
         transfer->error[0] = '\0';
         return curl_easy_setopt(transfer->easy, CURLOPT_URL, to) == CURLE_OK;
 }
@@ -263,7 +284,10 @@ bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct 
         bool ended_here = code == CURLE_WRITE_ERROR;
 
         *ret = (struct fetch_cause){.status = (int)status};
-        if (code != CURLE_OK && !ended_here)
+        if (headers_are_too_much(transfer))
+                fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "more than %u KiB of headers",
+                                HEADERS_KIB);
+        else if (code != CURLE_OK && !ended_here)
                 judge_code(transfer, code, ret);
         else if (is_redirect(status))
                 return follow(transfer, ret);

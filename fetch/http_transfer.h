@@ -15,11 +15,12 @@ struct http_transfer {
         enum http_method method;
         struct http_handler handler;
         void *arg;
-        struct curl_slist *headers;
-        int hops;         /* redirects followed so far */
-        bool answered;    /* handler.response was called */
-        bool refused;     /* … and returned false */
-        size_t discarded; /* bytes of bodies that nobody wants */
+        struct curl_slist *headers; /* that are sent */
+        int hops;                   /* redirects followed so far */
+        bool answered;              /* handler.response was called */
+        bool refused;               /* … and returned false */
+        size_t discarded;           /* bytes of bodies that nobody wants */
+        size_t headers_taken;       /* bytes of this hop's headers and trailers */
         char error[CURL_ERROR_SIZE];
 
         /* The loop's lock. */

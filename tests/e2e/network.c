@@ -54,6 +54,20 @@ static void expect_mode(const char *mode, int error, const char *words)
         world_end(&world);
 }
 
+/* What is odd about the mode is no reason to refuse it. */
+static void expect_good(const char *mode)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, mode));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0, "%s", mode);
+        world_end(&world);
+}
+
 /* The bad source first, a good one after it: the open succeeds, by one GET of the good one. */
 static void expect_next_source(const char *mode)
 {
@@ -475,6 +489,20 @@ Test(network, fault_28_head_refused)
         expect_size("nohead-501", true);
         expect_size("norange-405", true);
         expect_size("nosize", false);
+}
+
+Test(network, fault_30_headers_are_bounded)
+{
+        static const char *const kinds[] = {"headers", "interim", "trailers"};
+        char mode[32];
+
+        for (int i = 0; i < 3; i++) {
+                snprintf(mode, sizeof(mode), "%s-65536", kinds[i]);
+                expect_mode(mode, EREMOTEIO, "more than 256 KiB of headers");
+                snprintf(mode, sizeof(mode), "%s-100", kinds[i]);
+                expect_good(mode);
+        }
+        expect_next_source("trailers-65536");
 }
 
 Test(network, several_sources_report_the_worst)

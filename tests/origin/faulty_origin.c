@@ -22,6 +22,9 @@
  *   /loop/<sha256>           redirects to itself
  *   /to-ftp/<sha256>         a redirect to that scheme (file, ftp, gopher)
  *   /control/<sha256>        a redirect whose Location holds control bytes
+ *   /headers-100/<sha256>    ok after that many KiB of headers
+ *   /interim-100/<sha256>    … of 103 answers
+ *   /trailers-100/<sha256>   … and after a chunked body, of trailers
  *
  * Each request is a line of REQUEST_LOG: "METHOD /path". One thread a connection.
  */
@@ -228,6 +231,46 @@ static void answer_to_scheme(struct request *request, const char *scheme)
         redirect(request, location);
 }
 
+/* About that many KiB; false when the client has had enough. */
+static bool send_headers(struct request *request, int kib, const char *before, const char *after)
+{
+        static const char filler[] = "0123456789abcdef0123456789abcdef0123456789abcdef012345678";
+        bool taken = true;
+
+        for (int i = 0; taken && i < 16 * kib; i++)
+                taken = say(request->socket, "%sX: %s\r\n%s", before, filler, after);
+        return taken;
+}
+
+static void answer_interim(struct request *request, int kib)
+{
+        if (send_headers(request, kib, "HTTP/1.1 103 Early\r\n", "\r\n"))
+                answer_file(request, true, true);
+}
+
+static void answer_headers(struct request *request, int kib)
+{
+        say(request->socket, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n", request->size);
+        if (!send_headers(request, kib, "", ""))
+                return;
+        say(request->socket, "Connection: close\r\n\r\n");
+        if (!request->head)
+                send_all(request->socket, request->body, request->size);
+}
+
+static void answer_trailers(struct request *request, int kib)
+{
+        say(request->socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+                             "Connection: close\r\n\r\n");
+        if (request->head)
+                return;
+        say(request->socket, "%zx\r\n", request->size);
+        send_all(request->socket, request->body, request->size);
+        say(request->socket, "\r\n0\r\n");
+        if (send_headers(request, kib, "", ""))
+                say(request->socket, "\r\n");
+}
+
 static void answer(struct request *request)
 {
         const char *mode = request->mode;
@@ -277,6 +320,12 @@ static void answer(struct request *request)
                 answer_to_scheme(request, mode + 3);
         else if ((number = numbered(mode, "redirects-")) >= 0)
                 answer_redirects(request, number - 1);
+        else if ((number = numbered(mode, "headers-")) >= 0)
+                answer_headers(request, number);
+        else if ((number = numbered(mode, "interim-")) >= 0)
+                answer_interim(request, number);
+        else if ((number = numbered(mode, "trailers-")) >= 0)
+                answer_trailers(request, number);
         else if ((number = numbered(mode, "status-")) >= 0)
                 answer_status(request, number);
         else if ((number = numbered(mode, "nohead-")) >= 0 ||
