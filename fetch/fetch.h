@@ -6,8 +6,8 @@
  * leave. At most `max_downloads` flights run at once, the others queue.
  *
  * Threads: all functions at any time from any thread, but new, stop and free.
- * Locks: fetch has two, of the flights and of the sizes; neither is held while a
- * waiter or the report is called. Does not log: it reports.
+ * Locks: fetch has three, of the flights, of the sizes and of the sizes' helper; none is
+ * held while a waiter or the report is called. Does not log: it reports.
  */
 #ifndef FETCH_FETCH_H
 #define FETCH_FETCH_H
@@ -71,7 +71,8 @@ void fetch_blob(struct fetch *fetch, const struct cas_digest *digest, struct fet
 
 /*
  * Waits for the asset's size, asked of the sources. FETCH_OK with CAS_SIZE_UNKNOWN:
- * there is one, but nobody says its size. `waiter` may be NULL: asks ahead.
+ * there is one, but nobody says its size. `waiter` may be NULL: asks ahead, unless much
+ * is being asked for already.
  */
 void fetch_size(struct fetch *fetch, const struct cas_digest *digest, struct fetch_waiter *waiter);
 

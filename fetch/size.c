@@ -1,25 +1,31 @@
 /*
- * Size questions as chains of transfers. Each callback of the loop takes the chain
- * one step further or ends it.
+ * Size questions as chains of steps. A step is a transfer, whose callback on the loop's
+ * thread takes the chain further or ends it; or a look at a file, which may hang and is
+ * the helper's. Whoever asks only puts the question into a queue.
  */
 #include "fetch/size.h"
 
 #include "fetch/clock.h"
+#include "fetch/helper.h"
 #include "fetch/memory.h"
 #include "fetch/source.h"
 #include "fetch/url.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #define REMEMBERED_SIZES    16384
 #define REMEMBER_SIZE_MS    600000 /* a digest's size does not change; its source may learn better */
 #define REMEMBER_FAILURE_MS 1000
-#define QUESTIONS_AT_ONCE   32
+#define TRANSFERS_AT_ONCE   32
+#define QUESTIONS_MOST      8192 /* open at once; a question that is given up stays until its turn */
+#define QUESTIONS_AHEAD     256  /* with so many open nobody asks ahead */
 
 struct question {
         struct cas_map_entry entry;
+        struct fetch_errand errand;
         struct fetch_crowd crowd; /* the lock */
         struct fetch_sizes *sizes;
         struct question *queue_next; /* the lock */
@@ -35,14 +41,16 @@ struct question {
 struct fetch_sizes {
         struct fetch_config config;
         struct http_loop *loop;
+        struct fetch_helper helper;
 
         pthread_mutex_t lock;
         pthread_cond_t ended;
-        struct cas_map map;           /* lock; of struct question, open ones */
+        struct cas_map map;           /* lock; of struct question, those that can be joined */
         struct fetch_memory known;    /* lock */
-        struct question *queue_first; /* lock */
+        struct question *queue_first; /* lock; those that wait for a transfer */
         struct question *queue_last;  /* lock */
-        unsigned running;             /* lock */
+        unsigned open;                /* lock; questions that there are */
+        unsigned transfers;           /* lock */
         bool starting;                /* lock; a thread is in start_queued() */
         bool cancelled;               /* lock */
 };
@@ -56,6 +64,7 @@ int fetch_sizes_new(const struct fetch_config *config, struct http_loop *loop,
                 return -ENOMEM;
         sizes->config = *config;
         sizes->loop = loop;
+        fetch_helper_init(&sizes->helper);
         pthread_mutex_init(&sizes->lock, NULL);
         pthread_cond_init(&sizes->ended, NULL);
         if (cas_map_init(&sizes->map) < 0 ||
@@ -74,46 +83,18 @@ void fetch_sizes_free(struct fetch_sizes *sizes)
         cas_map_destroy(&sizes->map);
         if (sizes->known.map.buckets)
                 fetch_memory_destroy(&sizes->known);
+        fetch_helper_destroy(&sizes->helper);
         pthread_cond_destroy(&sizes->ended);
         pthread_mutex_destroy(&sizes->lock);
         free(sizes);
 }
 
-static void ask_next(struct question *question);
-
-/*
- * Starts what queues, as far as it may. A question may end while it is being
- * started (a file answers at once) and come back here: then the caller that is
- * already in the loop goes on with the queue, and the stack stays flat.
- */
-static void start_queued(struct fetch_sizes *sizes)
-{
-        pthread_mutex_lock(&sizes->lock);
-        if (!sizes->starting) {
-                sizes->starting = true;
-                while (sizes->queue_first && sizes->running < QUESTIONS_AT_ONCE) {
-                        struct question *question = sizes->queue_first;
-
-                        sizes->queue_first = question->queue_next;
-                        if (!sizes->queue_first)
-                                sizes->queue_last = NULL;
-                        sizes->running++;
-                        pthread_mutex_unlock(&sizes->lock);
-                        ask_next(question);
-                        pthread_mutex_lock(&sizes->lock);
-                }
-                sizes->starting = false;
-                pthread_cond_broadcast(&sizes->ended);
-        }
-        pthread_mutex_unlock(&sizes->lock);
-}
-
 /* Remembers the answer over all sources, tells it, and ends the question. */
-static void conclude(struct question *question, const struct fetch_cause *failure)
+static void conclude(struct question *question)
 {
         static const struct fetch_cause good;
         struct fetch_sizes *sizes = question->sizes;
-        const struct fetch_cause *cause = question->exists ? &good : failure;
+        const struct fetch_cause *cause = question->exists ? &good : &question->worst;
         uint64_t size = question->exists ? question->size : 0;
         bool known = question->exists && size != CAS_SIZE_UNKNOWN;
 
@@ -133,11 +114,12 @@ static void conclude(struct question *question, const struct fetch_cause *failur
         free(question);
 
         pthread_mutex_lock(&sizes->lock);
-        sizes->running--;
+        sizes->open--;
         pthread_cond_broadcast(&sizes->ended);
         pthread_mutex_unlock(&sizes->lock);
-        start_queued(sizes);
 }
+
+static void go_on(struct question *question);
 
 static bool on_response(void *arg, const struct http_response *response)
 {
@@ -157,76 +139,185 @@ static bool worth_a_range(const struct question *question, const struct fetch_ca
                                            cause->status != 410 && cause->status != 407);
 }
 
+/* What the source at hand said, and so who is to be asked next and how. */
+static void take_answer(struct question *question, const struct fetch_cause *cause)
+{
+        if (question->exists && question->size != CAS_SIZE_UNKNOWN)
+                return;
+        if (worth_a_range(question, cause)) {
+                question->method = HTTP_GET_FIRST_BYTE;
+                return;
+        }
+        if (!question->exists)
+                fetch_cause_merge(&question->worst, cause);
+        question->method = HTTP_HEAD;
+        question->at++;
+}
+
+static void start_queued(struct fetch_sizes *sizes);
+
 static void on_done(void *arg, const struct fetch_cause *cause)
 {
         struct question *question = arg;
-        bool stopping = cause->kind == FETCH_CANCELLED && !question->exists;
+        struct fetch_sizes *sizes = question->sizes;
 
-        if (stopping || (question->exists && question->size != CAS_SIZE_UNKNOWN)) {
-                conclude(question, cause);
-                return;
-        }
-        if (worth_a_range(question, cause)) {
-                question->method = HTTP_GET_FIRST_BYTE;
-        } else {
-                if (!question->exists)
-                        fetch_cause_merge(&question->worst, cause);
-                question->method = HTTP_HEAD;
-                question->at++;
-        }
-        ask_next(question);
+        take_answer(question, cause);
+        go_on(question);
+
+        pthread_mutex_lock(&sizes->lock);
+        sizes->transfers--;
+        pthread_cond_broadcast(&sizes->ended);
+        pthread_mutex_unlock(&sizes->lock);
+        start_queued(sizes);
 }
 
-static void ask_file(struct question *question, const char *url)
+static void ask_http(struct question *question)
 {
+        static const struct http_handler handler = {.response = on_response, .done = on_done};
+        struct fetch_sizes *sizes = question->sizes;
+        int64_t left_ms = question->deadline_ms - fetch_now_ms();
+
+        if (left_ms <= 0) {
+                fetch_cause_set(&question->worst, FETCH_STALLED, "no answer about the size");
+        } else {
+                if (http_start(sizes->loop, question->method, question->sources[question->at],
+                               (unsigned)left_ms, &handler, question))
+                        return;
+                fetch_cause_set_disk(&question->worst, ENOMEM, "size");
+        }
+        conclude(question);
+        pthread_mutex_lock(&sizes->lock);
+        sizes->transfers--;
+        pthread_mutex_unlock(&sizes->lock);
+}
+
+/* Starts what queues, as far as it may. One thread at a time: another one that comes here
+ * meanwhile leaves its question to it. */
+static void start_queued(struct fetch_sizes *sizes)
+{
+        pthread_mutex_lock(&sizes->lock);
+        if (!sizes->starting) {
+                sizes->starting = true;
+                while (sizes->queue_first && sizes->transfers < TRANSFERS_AT_ONCE) {
+                        struct question *question = sizes->queue_first;
+
+                        sizes->queue_first = question->queue_next;
+                        sizes->transfers++;
+                        pthread_mutex_unlock(&sizes->lock);
+                        ask_http(question);
+                        pthread_mutex_lock(&sizes->lock);
+                }
+                sizes->starting = false;
+                pthread_cond_broadcast(&sizes->ended);
+        }
+        pthread_mutex_unlock(&sizes->lock);
+}
+
+static void queue(struct question *question)
+{
+        struct fetch_sizes *sizes = question->sizes;
+
+        question->queue_next = NULL;
+        pthread_mutex_lock(&sizes->lock);
+        if (sizes->queue_first)
+                sizes->queue_last->queue_next = question;
+        else
+                sizes->queue_first = question;
+        sizes->queue_last = question;
+        pthread_mutex_unlock(&sizes->lock);
+        start_queued(sizes);
+}
+
+/* Its time may have passed while it stood behind a file that hung. */
+static bool is_worth_a_look(struct question *question)
+{
+        struct fetch_sizes *sizes = question->sizes;
+
+        pthread_mutex_lock(&sizes->lock);
+
+        bool cancelled = sizes->cancelled;
+
+        pthread_mutex_unlock(&sizes->lock);
+        if (cancelled)
+                fetch_cause_set(&question->worst, FETCH_CANCELLED, "stopping");
+        return !cancelled && question->deadline_ms > fetch_now_ms();
+}
+
+/* On the helper's thread. */
+static void look_at_file(struct fetch_errand *errand)
+{
+        struct question *question =
+            (struct question *)((char *)errand - offsetof(struct question, errand));
         struct fetch_cause cause = {0};
         uint64_t size = 0;
 
-        fetch_file_size(url, &size, &cause);
-        if (cause.kind == FETCH_OK) {
-                question->exists = true;
-                question->size = size;
+        if (is_worth_a_look(question)) {
+                fetch_file_size(question->sources[question->at], &size, &cause);
+                if (cause.kind == FETCH_OK) {
+                        question->exists = true;
+                        question->size = size;
+                }
+                question->method = HTTP_GET_FIRST_BYTE; /* nothing further to ask of a file */
+                take_answer(question, &cause);
         }
-        question->method = HTTP_GET_FIRST_BYTE; /* nothing further to ask of a file */
-        on_done(question, &cause);
+        go_on(question);
 }
 
-static bool ask_http(struct question *question, const char *url, int64_t left_ms)
+static void ask_file(struct question *question)
 {
-        static const struct http_handler handler = {.response = on_response, .done = on_done};
-
-        return http_start(question->sizes->loop, question->method, url, (unsigned)left_ms, &handler,
-                          question);
+        question->errand.run = look_at_file;
+        if (fetch_helper_give(&question->sizes->helper, &question->errand))
+                return;
+        fetch_cause_set_disk(&question->worst, ENOMEM, "size");
+        conclude(question);
 }
 
-/* Asks the next source, or ends: the sources or the time are used up. */
-static void ask_next(struct question *question)
-{
-        const char *url = question->sources[question->at];
-        int64_t left_ms = question->deadline_ms - fetch_now_ms();
-        enum fetch_scheme scheme = url ? fetch_url_scheme(url) : FETCH_SCHEME_OTHER;
+enum step {
+        STEP_NONE,
+        STEP_FILE,
+        STEP_TRANSFER,
+};
 
-        if (question->exists && question->method == HTTP_HEAD) {
-                /* It is there, and whether the next source tells its size is not worth a wait. */
-                conclude(question, NULL);
-        } else if (!url) {
-                if (question->worst.kind == FETCH_OK)
-                        fetch_cause_set(&question->worst, FETCH_NOT_FOUND, "no source for it");
-                conclude(question, &question->worst);
-        } else if (left_ms <= 0) {
+/* STEP_NONE: the answer is there, or the sources or the time are used up. */
+static enum step next_step(struct question *question)
+{
+        /* It is there, and whether the next source tells its size is not worth a wait. */
+        if (question->exists &&
+            (question->size != CAS_SIZE_UNKNOWN || question->method == HTTP_HEAD))
+                return STEP_NONE;
+        if (question->worst.kind == FETCH_CANCELLED)
+                return STEP_NONE;
+        if (question->deadline_ms <= fetch_now_ms()) {
                 fetch_cause_set(&question->worst, FETCH_STALLED, "no answer about the size");
-                conclude(question, &question->worst);
-        } else if (scheme == FETCH_SCHEME_FILE) {
-                ask_file(question, url);
-        } else if (scheme == FETCH_SCHEME_OTHER) {
+                return STEP_NONE;
+        }
+        for (const char *url; (url = question->sources[question->at]); question->at++) {
                 struct fetch_cause cause = {0};
+                enum fetch_scheme scheme = fetch_url_scheme(url);
 
+                if (scheme != FETCH_SCHEME_OTHER)
+                        return scheme == FETCH_SCHEME_FILE ? STEP_FILE : STEP_TRANSFER;
                 fetch_cause_set(&cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");
-                question->method = HTTP_GET_FIRST_BYTE;
-                on_done(question, &cause);
-        } else if (!ask_http(question, url, left_ms)) {
-                fetch_cause_set_disk(&question->worst, ENOMEM, "size");
-                conclude(question, &question->worst);
+                fetch_cause_merge(&question->worst, &cause);
+        }
+        if (question->worst.kind == FETCH_OK)
+                fetch_cause_set(&question->worst, FETCH_NOT_FOUND, "no source for it");
+        return STEP_NONE;
+}
+
+/* The question is nobody's but the caller's, who gives it away here. */
+static void go_on(struct question *question)
+{
+        switch (next_step(question)) {
+        case STEP_NONE:
+                conclude(question);
+                break;
+        case STEP_FILE:
+                ask_file(question);
+                break;
+        case STEP_TRANSFER:
+                queue(question);
+                break;
         }
 }
 
@@ -248,63 +339,67 @@ static struct question *new_question(struct fetch_sizes *sizes, const struct cas
         question->size = CAS_SIZE_UNKNOWN;
         question->deadline_ms = fetch_now_ms() + sizes->config.size_timeout_ms;
         cas_map_insert(&sizes->map, &question->entry);
+        sizes->open++;
         return question;
 }
 
-/* Under the lock. */
-static void queue(struct fetch_sizes *sizes, struct question *question)
-{
-        if (sizes->queue_last)
-                sizes->queue_last->queue_next = question;
-        else
-                sizes->queue_first = question;
-        sizes->queue_last = question;
-}
+/* What join() came to. */
+enum joined {
+        JOINED_NONE, /* the answer is there already */
+        JOINED_OPEN,
+        JOINED_NEW, /* the caller has to let it go on */
+};
 
-/* Under the lock. Joins the open or a new question (true), or has the answer already. */
-static bool join(struct fetch_sizes *sizes, const struct cas_digest *digest,
-                 struct fetch_waiter *waiter, struct fetch_cause *ret, uint64_t *ret_size)
+/* Under the lock. Joins the open or a new question, or has the answer already. */
+static enum joined join(struct fetch_sizes *sizes, const struct cas_digest *digest,
+                        struct fetch_waiter *waiter, struct question **ret_question,
+                        struct fetch_cause *ret, uint64_t *ret_size)
 {
         const struct fetch_note *note = fetch_memory_recall(&sizes->known, digest, fetch_now_ms());
         struct question *question = (struct question *)cas_map_find(&sizes->map, digest);
+        bool is_new = !question;
 
         if (sizes->cancelled) {
                 fetch_cause_set(ret, FETCH_CANCELLED, "stopping");
-                return false;
+                return JOINED_NONE;
         }
         if (note) {
                 *ret_size = note->size;
                 if (note->cause)
                         *ret = *note->cause;
-                return false;
+                return JOINED_NONE;
         }
-        if (!question) {
+        if (is_new && sizes->open >= (waiter ? QUESTIONS_MOST : QUESTIONS_AHEAD)) {
+                fetch_cause_set(ret, FETCH_STALLED, "too many sizes are being asked for");
+                return JOINED_NONE;
+        }
+        if (is_new)
                 question = new_question(sizes, digest);
-                if (!question) {
-                        fetch_cause_set_disk(ret, ENOMEM, "size");
-                        return false;
-                }
-                queue(sizes, question);
+        if (!question) {
+                fetch_cause_set_disk(ret, ENOMEM, "size");
+                return JOINED_NONE;
         }
         if (waiter)
                 fetch_crowd_join(&question->crowd, waiter);
-        return true;
+        *ret_question = question;
+        return is_new ? JOINED_NEW : JOINED_OPEN;
 }
 
 void fetch_sizes_ask(struct fetch_sizes *sizes, const struct cas_digest *digest,
                      struct fetch_waiter *waiter)
 {
         struct fetch_cause cause = {0};
+        struct question *question;
         uint64_t size = 0;
 
         pthread_mutex_lock(&sizes->lock);
 
-        bool joined = join(sizes, digest, waiter, &cause, &size);
+        enum joined joined = join(sizes, digest, waiter, &question, &cause, &size);
 
         pthread_mutex_unlock(&sizes->lock);
-        if (joined)
-                start_queued(sizes);
-        else if (waiter)
+        if (joined == JOINED_NEW)
+                go_on(question);
+        else if (joined == JOINED_NONE && waiter)
                 waiter->done(waiter, &cause, size);
 }
 
@@ -335,7 +430,8 @@ void fetch_sizes_stop(struct fetch_sizes *sizes)
 {
         pthread_mutex_lock(&sizes->lock);
         sizes->cancelled = true;
-        while (sizes->map.count > 0 || sizes->running > 0 || sizes->starting)
+        while (sizes->open > 0 || sizes->transfers > 0 || sizes->starting)
                 pthread_cond_wait(&sizes->ended, &sizes->lock);
         pthread_mutex_unlock(&sizes->lock);
+        fetch_helper_wait(&sizes->helper);
 }

@@ -1,0 +1,86 @@
+/*
+ * The helper: a queue, and a thread while it is not empty. Knows nothing of what the
+ * errands are.
+ */
+#include "fetch/helper.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+void fetch_helper_init(struct fetch_helper *helper)
+{
+        *helper = (struct fetch_helper){0};
+        pthread_mutex_init(&helper->lock, NULL);
+        pthread_cond_init(&helper->idle, NULL);
+}
+
+void fetch_helper_destroy(struct fetch_helper *helper)
+{
+        pthread_cond_destroy(&helper->idle);
+        pthread_mutex_destroy(&helper->lock);
+}
+
+static void *run(void *arg)
+{
+        struct fetch_helper *helper = arg;
+        struct fetch_errand *errand;
+
+        pthread_setname_np(pthread_self(), "files");
+        pthread_mutex_lock(&helper->lock);
+        while ((errand = helper->first)) {
+                helper->first = errand->next;
+                pthread_mutex_unlock(&helper->lock);
+                errand->run(errand);
+                pthread_mutex_lock(&helper->lock);
+        }
+        helper->running = false;
+        pthread_cond_broadcast(&helper->idle);
+        pthread_mutex_unlock(&helper->lock);
+        return NULL;
+}
+
+/* Under the lock. */
+static bool ensure_thread(struct fetch_helper *helper)
+{
+        pthread_attr_t attributes;
+        pthread_t thread;
+        sigset_t all;
+        sigset_t before;
+
+        if (helper->running)
+                return true;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        pthread_attr_init(&attributes);
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        helper->running = pthread_create(&thread, &attributes, run, helper) == 0;
+        pthread_attr_destroy(&attributes);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return helper->running;
+}
+
+bool fetch_helper_give(struct fetch_helper *helper, struct fetch_errand *errand)
+{
+        pthread_mutex_lock(&helper->lock);
+
+        bool taken = ensure_thread(helper);
+
+        if (taken) {
+                errand->next = NULL;
+                if (helper->first)
+                        helper->last->next = errand;
+                else
+                        helper->first = errand;
+                helper->last = errand;
+        }
+        pthread_mutex_unlock(&helper->lock);
+        return taken;
+}
+
+void fetch_helper_wait(struct fetch_helper *helper)
+{
+        pthread_mutex_lock(&helper->lock);
+        while (helper->running)
+                pthread_cond_wait(&helper->idle, &helper->lock);
+        pthread_mutex_unlock(&helper->lock);
+}
