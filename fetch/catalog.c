@@ -114,13 +114,15 @@ static bool has_url(char *const *urls, const char *url)
         return false;
 }
 
-/* Appends copies of those of `more` that are not there yet. */
+/* Appends copies of those of `more` that are not there yet, as far as there may be more. */
 static int add_urls(char ***urls, const char *const *more, size_t count)
 {
         size_t have = 0;
 
         while (*urls && (*urls)[have])
                 have++;
+        if (have == FETCH_ASSET_URLS)
+                return 0;
 
         char **grown = reallocarray(*urls, have + count + 1, sizeof(*grown));
 
@@ -128,7 +130,7 @@ static int add_urls(char ***urls, const char *const *more, size_t count)
                 return -ENOMEM;
         grown[have] = NULL;
         *urls = grown;
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count && have < FETCH_ASSET_URLS; i++) {
                 if (has_url(grown, more[i]))
                         continue;
                 grown[have] = strdup(more[i]);

@@ -8,8 +8,9 @@
  *       sibling of the file; in its name a '/' becomes '-'
  *
  * A file is taken whole or refused whole. Bounds: FETCH_CATALOG_TEXT bytes of text
- * a file, FETCH_CATALOG_ASSETS assets altogether. Immutable after load, so any
- * thread may read it.
+ * a file, FETCH_CATALOG_ASSETS assets altogether, FETCH_ASSET_URLS URLs an asset: what
+ * entries of the same digest have beyond that is left out, because one file under many
+ * names is no mistake. Immutable after load, so any thread may read it.
  */
 #ifndef FETCH_CATALOG_H
 #define FETCH_CATALOG_H
@@ -18,6 +19,7 @@
 
 #define FETCH_CATALOG_TEXT   (64u * 1024 * 1024)
 #define FETCH_CATALOG_ASSETS 100000u
+#define FETCH_ASSET_URLS     64u
 #define FETCH_CATALOG_WHY    512 /* bytes of an explanation, with its NUL */
 
 struct fetch_catalog;
@@ -25,7 +27,7 @@ struct fetch_catalog;
 struct fetch_asset {
         struct cas_digest digest;
         uint64_t size; /* bytes, or CAS_SIZE_UNKNOWN */
-        char **urls;   /* NULL-terminated, in the catalogs' order, no doubles */
+        char **urls;   /* NULL-terminated, in the catalogs' order, no doubles, bounded */
 };
 
 struct fetch_name {

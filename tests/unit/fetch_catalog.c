@@ -365,6 +365,33 @@ Test(fetch_catalog, fault_63_more_than_100000_assets_in_all_files_together)
         cr_expect_not_null(strstr(why, "/more:2: more than 100000 assets"), "%s", why);
 }
 
+/* Empty files, or one file under many names, each with a sibling of its own. */
+Test(fetch_catalog, one_digest_under_20000_names_has_bounded_urls)
+{
+        static char text[20000 * 90];
+        size_t length = 0;
+
+        for (unsigned i = 0; i < 20000; i++)
+                length += (size_t)sprintf(text + length, "%s  file-%u\n", HEX_A, i);
+
+        int64_t start = fetch_now_ms();
+        struct fetch_catalog *catalog = load(text);
+        int64_t took = fetch_now_ms() - start;
+        const struct fetch_asset *asset = fetch_catalog_asset(catalog, 0);
+        unsigned count = 0;
+
+        if (!SLOW_BUILD)
+                cr_expect_lt(took, 2000, "%lld ms", (long long)took);
+        cr_expect_eq(fetch_catalog_asset_count(catalog), 1);
+        cr_expect_eq(fetch_catalog_name_count(catalog), 20000);
+        while (asset->urls[count])
+                count++;
+        cr_expect_eq(count, FETCH_ASSET_URLS);
+        cr_expect_not_null(strstr(asset->urls[0], "/file-0"));
+        cr_expect_not_null(strstr(asset->urls[FETCH_ASSET_URLS - 1], "/file-63"));
+        fetch_catalog_free(catalog);
+}
+
 Test(fetch_catalog, fault_63_100000_assets_load_in_time)
 {
         for (int json = 0; json < 2; json++) {
