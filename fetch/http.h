@@ -15,6 +15,7 @@
 
 #define HTTP_REDIRECTS    5
 #define HTTP_SIZE_UNKNOWN UINT64_MAX
+#define HTTP_SIZE_MAX     INT64_MAX /* what claims to be larger is of unknown size */
 #define HTTP_BEAT_MS      1000
 
 struct http_loop;
@@ -47,7 +48,7 @@ enum http_method {
 };
 
 struct http_response {
-        uint64_t size; /* of the whole body, or HTTP_SIZE_UNKNOWN */
+        uint64_t size; /* of the whole body, at most HTTP_SIZE_MAX, or HTTP_SIZE_UNKNOWN */
 };
 
 /* Called on the loop's thread, `arg` as given to http_start(). */

@@ -6,7 +6,7 @@
 
 #include "fetch/url.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -30,19 +30,25 @@ static bool is_good(const struct http_transfer *transfer, long status)
         return status == 200 || (status == 206 && transfer->method == HTTP_GET_FIRST_BYTE);
 }
 
-/* The N of "Content-Range: bytes 0-0/N" (RFC 9110, 14.4). */
+/* The N of "Content-Range: bytes 0-0/N" (RFC 9110, 14.4), digits and nothing else. */
 static uint64_t range_total(CURL *easy)
 {
+        static const char head[] = "bytes 0-0/";
         struct curl_header *header;
-        unsigned long long total;
-        int end = -1;
 
-        if (curl_easy_header(easy, "Content-Range", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        if (curl_easy_header(easy, "Content-Range", 0, CURLH_HEADER, -1, &header) != CURLHE_OK ||
+            strncmp(header->value, head, strlen(head)) != 0)
                 return HTTP_SIZE_UNKNOWN;
-        if (sscanf(header->value, "bytes 0-0/%19llu%n", &total, &end) != 1 || end < 0 ||
-            header->value[end])
+
+        const char *digits = header->value + strlen(head);
+
+        if (!*digits || digits[strspn(digits, "0123456789")])
                 return HTTP_SIZE_UNKNOWN;
-        return total;
+        errno = 0;
+
+        unsigned long long total = strtoull(digits, NULL, 10);
+
+        return errno || total > HTTP_SIZE_MAX ? HTTP_SIZE_UNKNOWN : total;
 }
 
 static uint64_t body_size(const struct http_transfer *transfer, long status)

@@ -16,12 +16,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define REMEMBERED_SIZES    16384
-#define REMEMBER_SIZE_MS    600000 /* a digest's size does not change; its source may learn better */
-#define REMEMBER_FAILURE_MS 1000
-#define TRANSFERS_AT_ONCE   32
-#define QUESTIONS_MOST      8192 /* open at once; a question that is given up stays until its turn */
-#define QUESTIONS_AHEAD     256  /* with so many open nobody asks ahead */
+#define REMEMBERED_SIZES  16384
+#define REMEMBER_SIZE_MS  600000 /* a digest's size does not change; its source may learn better */
+#define REMEMBER_DOUBT_MS 1000   /* a failure, no size, or one over the bound */
+#define TRANSFERS_AT_ONCE 32
+#define QUESTIONS_MOST    8192 /* open at once; a question that is given up stays until its turn */
+#define QUESTIONS_AHEAD   256  /* with so many open nobody asks ahead */
 
 struct question {
         struct cas_map_entry entry;
@@ -96,13 +96,14 @@ static void conclude(struct question *question)
         struct fetch_sizes *sizes = question->sizes;
         const struct fetch_cause *cause = question->exists ? &good : &question->worst;
         uint64_t size = question->exists ? question->size : 0;
-        bool known = question->exists && size != CAS_SIZE_UNKNOWN;
+        /* What is over the bound may be a lie that the next source would not tell. */
+        bool believed = question->exists && size <= sizes->config.bound;
 
         pthread_mutex_lock(&sizes->lock);
         if (cause->kind != FETCH_CANCELLED)
                 fetch_memory_note(
                     &sizes->known, &question->entry.digest, size, question->exists ? NULL : cause,
-                    fetch_now_ms() + (known ? REMEMBER_SIZE_MS : REMEMBER_FAILURE_MS));
+                    fetch_now_ms() + (believed ? REMEMBER_SIZE_MS : REMEMBER_DOUBT_MS));
 
         struct fetch_waiter *waiters = fetch_crowd_dissolve(&question->crowd);
 

@@ -491,6 +491,39 @@ Test(network, fault_28_head_refused)
         expect_size("nosize", false);
 }
 
+/* No number that the kernel would refuse (it answers EIO as long as we say so), and none
+ * that has another sign. */
+Test(network, absurd_sizes_are_unknown)
+{
+        expect_size("total-9223372036854775808", false);
+        expect_size("total-9999999999999999999", false);
+        expect_size("total-99999999999999999999999", false);
+        expect_size("total--5", false);
+        expect_size("total-+5", false);
+        expect_size("total-", false);
+        expect_size("length-9223372036854775808", false);
+        expect_size("length-99999999999999999999999", false);
+}
+
+/* What cannot be opened is shown, as the origin says it, but not believed for long. */
+Test(network, a_size_over_the_bound_is_asked_for_again)
+{
+        struct world world;
+        struct stat st;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "length-9223372036854775807"));
+        cr_expect_eq(stat(world_path(&world, hex), &st), 0);
+        cr_expect_eq(st.st_size, INT64_MAX);
+        sleep_ms(1200);
+        cr_expect_eq(stat(world_path(&world, hex), &st), 0);
+        cr_expect_eq(world_requests(&world, "HEAD"), 2);
+        world_end(&world);
+}
+
 Test(network, fault_30_headers_are_bounded)
 {
         static const char *const kinds[] = {"headers", "interim", "trailers"};

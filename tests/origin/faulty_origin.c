@@ -18,6 +18,8 @@
  *   /nohead-405/<sha256>     HEAD is refused with that status; GET and ranges work
  *   /norange-405/<sha256>    … and ranges are ignored
  *   /nosize/<sha256>         neither HEAD nor GET tell a length; ranges are ignored
+ *   /total-77/<sha256>       HEAD is refused; a range of one byte is of that many
+ *   /length-77/<sha256>      a Content-Length of that many, closed after the file
  *   /redirects-6/<sha256>    that many redirects, then ok
  *   /loop/<sha256>           redirects to itself
  *   /to-ftp/<sha256>         a redirect to that scheme (file, ftp, gopher)
@@ -199,6 +201,30 @@ static void answer_one_more(struct request *request, bool length)
         }
 }
 
+/* The number is text, to be larger than any integer. */
+static void answer_total(struct request *request, const char *total)
+{
+        if (request->head)
+                answer_status(request, 405);
+        else if (request->first_byte)
+                say(request->socket,
+                    "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/%s\r\n"
+                    "Content-Length: 1\r\nConnection: close\r\n\r\nx",
+                    total);
+        else
+                answer_file(request, false, true);
+}
+
+static void answer_length(struct request *request, const char *length)
+{
+        say(request->socket,
+            "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n"
+            "Connection: close\r\n\r\n",
+            length);
+        if (!request->head)
+                send_all(request->socket, request->body, request->size);
+}
+
 /* The number after the prefix, or -1. */
 static int numbered(const char *mode, const char *prefix)
 {
@@ -320,6 +346,10 @@ static void answer(struct request *request)
                 answer_to_scheme(request, mode + 3);
         else if ((number = numbered(mode, "redirects-")) >= 0)
                 answer_redirects(request, number - 1);
+        else if (strncmp(mode, "total-", 6) == 0)
+                answer_total(request, mode + 6);
+        else if (strncmp(mode, "length-", 7) == 0)
+                answer_length(request, mode + 7);
         else if ((number = numbered(mode, "headers-")) >= 0)
                 answer_headers(request, number);
         else if ((number = numbered(mode, "interim-")) >= 0)
