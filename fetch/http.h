@@ -5,7 +5,8 @@
  *
  * Policy, the same for every transfer: http and https only; certificates are
  * verified; at most HTTP_REDIRECTS redirects, followed here, hop by hop, never to
- * another scheme and never from https to http; nothing is decoded; the headers of a
+ * another scheme, never from https to http and never with a name and a password of
+ * their own; nothing is decoded; the headers of a
  * hop are bounded; a transfer that stays below the rate floor ends.
  */
 #ifndef FETCH_HTTP_H
@@ -63,7 +64,7 @@ struct http_handler {
 };
 
 /*
- * Starts a transfer. `timeout_ms` bounds all of it, 0: only the rate floor does.
+ * Starts a transfer. `timeout_ms` bounds all of it, redirects too, 0: only the rate floor does.
  * `url` is copied. The transfer belongs to the loop and is gone once done() was
  * called; done() may be called before http_start() returns. NULL without memory,
  * and then no callback is called.

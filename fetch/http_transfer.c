@@ -4,6 +4,7 @@
  */
 #include "fetch/http_transfer.h"
 
+#include "fetch/clock.h"
 #include "fetch/url.h"
 
 #include <errno.h>
@@ -130,6 +131,7 @@ static CURLcode set_options(struct http_transfer *transfer, const struct http_co
         SET(CURLOPT_SSL_VERIFYHOST, 2L);
         SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
         SET(CURLOPT_NOSIGNAL, 1L);
+        SET(CURLOPT_QUICK_EXIT, 1L); /* else curl joins its resolver's thread, on the loop's */
         SET(CURLOPT_BUFFERSIZE, BUFFER_BYTES);
         SET(CURLOPT_CONNECTTIMEOUT, (long)config->connect_seconds);
         SET(CURLOPT_LOW_SPEED_LIMIT, (long)config->min_rate);
@@ -160,6 +162,7 @@ struct http_transfer *http_transfer_new(const struct http_config *config, enum h
         transfer->method = method;
         transfer->handler = *handler;
         transfer->arg = arg;
+        transfer->deadline_ms = timeout_ms ? fetch_now_ms() + timeout_ms : 0;
         transfer->easy = curl_easy_init();
         transfer->headers = curl_slist_append(NULL, "Accept-Encoding: identity");
         if (!transfer->easy || !transfer->headers ||
@@ -184,6 +187,45 @@ static bool is_redirect(long status)
         return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* May the redirect lead from the one URL to the other? Says why not. */
+static bool is_allowed(const char *from, const char *to, struct fetch_cause *ret)
+{
+        enum fetch_scheme scheme = fetch_url_scheme(to);
+        const char *why = NULL;
+        char shown[FETCH_TEXT_MAX / 2];
+
+        if (scheme != FETCH_SCHEME_HTTP && scheme != FETCH_SCHEME_HTTPS)
+                why = "redirect to a forbidden scheme";
+        else if (scheme == FETCH_SCHEME_HTTP && fetch_url_scheme(from) == FETCH_SCHEME_HTTPS)
+                why = "redirect from https to http";
+        else if (fetch_url_has_user(to))
+                why = "redirect with credentials";
+        if (!why)
+                return true;
+        fetch_url_redact(to, shown, sizeof(shown));
+        fetch_cause_set(ret, FETCH_DENIED, "%s: %s", why, shown);
+        return false;
+}
+
+/* The next hop gets what is left of the time. */
+static bool set_hop(struct http_transfer *transfer, const char *url, struct fetch_cause *ret)
+{
+        int64_t left_ms = transfer->deadline_ms - fetch_now_ms();
+        CURLcode code = CURLE_OK;
+
+        if (transfer->deadline_ms && left_ms <= 0) {
+                fetch_cause_set(ret, FETCH_STALLED, "too slow: redirects used up the time");
+                return false;
+        }
+        if (transfer->deadline_ms)
+                code = curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
+        if (code == CURLE_OK)
+                code = curl_easy_setopt(transfer->easy, CURLOPT_URL, url);
+        if (code != CURLE_OK)
+                fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "redirect: %s", curl_easy_strerror(code));
+        return code == CURLE_OK;
+}
+
 /* true: go there. The next hop is checked here, and curl sends nothing along that belongs
  * to the host before it. */
 static bool follow(struct http_transfer *transfer, struct fetch_cause *ret)
@@ -198,19 +240,8 @@ static bool follow(struct http_transfer *transfer, struct fetch_cause *ret)
                                 ret->status);
                 return false;
         }
-
-        enum fetch_scheme scheme = fetch_url_scheme(to);
-        char shown[FETCH_TEXT_MAX / 2];
-
-        fetch_url_redact(to, shown, sizeof(shown));
-        if (scheme != FETCH_SCHEME_HTTP && scheme != FETCH_SCHEME_HTTPS) {
-                fetch_cause_set(ret, FETCH_DENIED, "redirect to a forbidden scheme: %s", shown);
+        if (!is_allowed(from, to, ret))
                 return false;
-        }
-        if (scheme == FETCH_SCHEME_HTTP && fetch_url_scheme(from) == FETCH_SCHEME_HTTPS) {
-                fetch_cause_set(ret, FETCH_DENIED, "redirect from https to http: %s", shown);
-                return false;
-        }
         if (transfer->hops == HTTP_REDIRECTS) {
                 fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "more than %d redirects", HTTP_REDIRECTS);
                 return false;
@@ -219,7 +250,7 @@ static bool follow(struct http_transfer *transfer, struct fetch_cause *ret)
         transfer->discarded = 0;
         transfer->headers_taken = 0;
         transfer->error[0] = '\0';
-        return curl_easy_setopt(transfer->easy, CURLOPT_URL, to) == CURLE_OK;
+        return set_hop(transfer, to, ret);
 }
 
 static void judge_status(struct fetch_cause *ret, long status)
@@ -240,12 +271,15 @@ static void judge_status(struct fetch_cause *ret, long status)
         }
 }
 
+/* A connection that is used again has no time of connecting, only one of being ready. */
 static bool was_connected(CURL *easy)
 {
-        curl_off_t microseconds = 0;
+        curl_off_t connected = 0;
+        curl_off_t ready = 0;
 
-        curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &microseconds);
-        return microseconds > 0;
+        curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
+        curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+        return connected > 0 || ready > 0;
 }
 
 static void judge_code(const struct http_transfer *transfer, CURLcode code, struct fetch_cause *ret)
@@ -269,7 +303,6 @@ static void judge_code(const struct http_transfer *transfer, CURLcode code, stru
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_SSL_ISSUER_ERROR:
         case CURLE_SSL_INVALIDCERTSTATUS:
-        case CURLE_UNSUPPORTED_PROTOCOL:
                 fetch_cause_set(ret, FETCH_DENIED, "%s", words);
                 return;
         default:
@@ -293,7 +326,7 @@ bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct 
         if (headers_are_too_much(transfer))
                 fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "more than %u KiB of headers",
                                 HEADERS_KIB);
-        else if (code != CURLE_OK && !ended_here)
+        else if (code != CURLE_OK && !ended_here && status < 400)
                 judge_code(transfer, code, ret);
         else if (is_redirect(status))
                 return follow(transfer, ret);

@@ -16,6 +16,7 @@ struct http_transfer {
         struct http_handler handler;
         void *arg;
         struct curl_slist *headers; /* that are sent */
+        int64_t deadline_ms;        /* of all hops together; 0: none */
         int hops;                   /* redirects followed so far */
         bool answered;              /* handler.response was called */
         bool refused;               /* … and returned false */

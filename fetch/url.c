@@ -7,7 +7,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,12 +69,29 @@ enum fetch_scheme fetch_url_scheme(const char *url)
         return FETCH_SCHEME_OTHER;
 }
 
-void fetch_url_redact(const char *url, char *ret, size_t size)
+/* The authority of a URL (RFC 3986, 3.2), not terminated. */
+static const char *authority_of(const char *url, size_t *ret_length)
 {
         const char *separator = strstr(url, "://");
-        size_t head = separator ? (size_t)(separator - url) + 3 : 0;
-        const char *authority = url + head;
-        size_t authority_length = strcspn(authority, "/?#");
+        const char *authority = separator ? separator + 3 : url;
+
+        *ret_length = strcspn(authority, "/?#");
+        return authority;
+}
+
+bool fetch_url_has_user(const char *url)
+{
+        size_t length;
+        const char *authority = authority_of(url, &length);
+
+        return memchr(authority, '@', length);
+}
+
+void fetch_url_redact(const char *url, char *ret, size_t size)
+{
+        size_t authority_length;
+        const char *authority = authority_of(url, &authority_length);
+        size_t head = (size_t)(authority - url);
         const char *at = memrchr(authority, '@', authority_length);
         const char *shown = at ? at + 1 : authority;
         size_t length = strcspn(shown, "?#");

@@ -5,6 +5,7 @@
 #ifndef FETCH_URL_H
 #define FETCH_URL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum fetch_scheme {
@@ -25,6 +26,9 @@ int fetch_url_check(const char *url, enum fetch_scheme *ret_scheme, const char *
 
 /* The scheme of a URL that is known to be well-formed. */
 enum fetch_scheme fetch_url_scheme(const char *url);
+
+/* Does it name a user, with or without a password? Empty ones count. */
+bool fetch_url_has_user(const char *url);
 
 /* The URL without user, password, query and fragment, printable, cut to `size` bytes. */
 void fetch_url_redact(const char *url, char *ret, size_t size);

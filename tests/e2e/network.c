@@ -7,9 +7,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -551,6 +553,119 @@ Test(network, several_sources_report_the_worst)
                     "--origin", world_url(&world, "status-500"));
         expect_failure(&world, hex, EBADMSG, "another SHA-256");
         cr_expect_eq(world_logged(&world, "sources=4"), 1);
+        world_end(&world);
+}
+
+/* HTTP/0.9 is the origin's failure, and not our policy's. */
+Test(network, answer_without_headers)
+{
+        expect_mode("ancient", EREMOTEIO, "HTTP/0.9");
+        expect_next_source("ancient");
+}
+
+Test(network, status_counts_though_the_error_page_is_cut)
+{
+        expect_mode("cut-404", ENOENT, "HTTP 404");
+        expect_mode("cut-410", ENOENT, "HTTP 410");
+        expect_mode("cut-403", EACCES, "HTTP 403");
+        expect_mode("cut-500", EREMOTEIO, "HTTP 500");
+        expect_next_source("cut-404");
+}
+
+/* Else curl would send them as an Authorization of the redirect's choice. */
+Test(network, fault_17_redirect_with_credentials)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "to-user"));
+        expect_failure(&world, hex, EACCES, "credentials");
+        cr_expect_eq(world_requests(&world, "GET /ok/"), 0);
+        cr_expect_eq(world_logged(&world, "hunter2"), 0);
+        cr_expect_eq(world_logged(&world, "joe"), 0);
+        world_end(&world);
+        expect_next_source("to-user");
+}
+
+/* The time of a size question is that of all its redirects together. */
+Test(network, redirects_do_not_renew_a_timeout)
+{
+        struct world world;
+        struct stat st;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "slow-loop"));
+        errno = 0;
+        cr_expect_eq(stat(world_path(&world, hex), &st), -1);
+        cr_expect_eq(errno, ETIMEDOUT);
+        sleep_ms(5000);
+        cr_expect_leq(world_requests(&world, "HEAD /slow-loop/"), 3);
+        world_end(&world);
+}
+
+Test(network, stall_on_a_connection_that_is_used_again)
+{
+        struct world world;
+        char first[HEX];
+        char second[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, first);
+        world_asset(&world, SIZE, second);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "stall-again"), "--stall-timeout", "1");
+        expect_failure(&world, first, ENOENT, "HTTP 404");
+        expect_failure(&world, second, ETIMEDOUT, "too slow");
+        cr_expect_eq(world_requests(&world, "GET"), 1, "not on the same connection");
+        world_end(&world);
+}
+
+/* A name server that does not answer, for this test and its daemon alone. */
+static int silent_resolver(const struct world *world)
+{
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(53)};
+        char path[2 * WORLD_PATH];
+        int server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        inet_pton(AF_INET, "127.0.0.77", &address.sin_addr);
+        cr_assert_eq(bind(server, (struct sockaddr *)&address, sizeof(address)), 0);
+        snprintf(path, sizeof(path), "%s/resolv.conf", world->dir);
+        world_text(path, "nameserver 127.0.0.77\n");
+        cr_assert_eq(unshare(CLONE_NEWNS), 0);
+        cr_assert_eq(mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL), 0);
+        cr_assert_eq(mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL), 0);
+        return server;
+}
+
+/* libcurl would wait for its resolver's thread, and the loop with it. */
+Test(network, fault_22_a_silent_resolver_holds_up_nobody)
+{
+        struct world world;
+        struct opener opener;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+
+        int server = silent_resolver(&world);
+
+        world_mount(&world, "--origin", "http://silent.example/{sha256}");
+        opener_start(&opener, world_path(&world, hex));
+        opener_parked(&opener);
+        sleep_ms(300);
+
+        int64_t start = now_ms();
+
+        world_unmount(&world);
+        cr_expect_lt(now_ms() - start, 2000);
+        cr_expect_eq(opener_result(&opener, 1000), ECANCELED);
+        close(server);
         world_end(&world);
 }
 

@@ -15,6 +15,9 @@
  *   /cut/<sha256>            no length, closed at half
  *   /short/<sha256>          a Content-Length, closed at half
  *   /status-503/<sha256>     that status; 429 and 503 with a Retry-After
+ *   /cut-404/<sha256>        that status, and an error page that is cut
+ *   /ancient/<sha256>        the file without any header, as HTTP/0.9
+ *   /stall-again/<sha256>    404, and silence to the next request on the connection
  *   /nohead-405/<sha256>     HEAD is refused with that status; GET and ranges work
  *   /norange-405/<sha256>    … and ranges are ignored
  *   /nosize/<sha256>         neither HEAD nor GET tell a length; ranges are ignored
@@ -22,6 +25,8 @@
  *   /length-77/<sha256>      a Content-Length of that many, closed after the file
  *   /redirects-6/<sha256>    that many redirects, then ok
  *   /loop/<sha256>           redirects to itself
+ *   /slow-loop/<sha256>      … after two seconds
+ *   /to-user/<sha256>        a redirect to ok, with a name and a password in the URL
  *   /to-ftp/<sha256>         a redirect to that scheme (file, ftp, gopher)
  *   /control/<sha256>        a redirect whose Location holds control bytes
  *   /headers-100/<sha256>    ok after that many KiB of headers
@@ -201,6 +206,20 @@ static void answer_one_more(struct request *request, bool length)
         }
 }
 
+static void answer_cut(struct request *request, int status)
+{
+        say(request->socket, "HTTP/1.1 %d Status\r\nContent-Length: 5000\r\n\r\nsorry", status);
+}
+
+static void answer_once(struct request *request)
+{
+        char text[4096];
+
+        say(request->socket, "HTTP/1.1 404 Status\r\nContent-Length: 0\r\n\r\n");
+        while (recv(request->socket, text, sizeof(text), 0) > 0)
+                ;
+}
+
 /* The number is text, to be larger than any integer. */
 static void answer_total(struct request *request, const char *total)
 {
@@ -249,7 +268,10 @@ static void answer_to_scheme(struct request *request, const char *scheme)
 {
         char location[8192];
 
-        if (strcmp(scheme, "file") == 0)
+        if (strcmp(scheme, "user") == 0)
+                snprintf(location, sizeof(location), "http://joe:hunter2@127.0.0.1:%d/ok/%s", port,
+                         request->name);
+        else if (strcmp(scheme, "file") == 0)
                 snprintf(location, sizeof(location), "file://%s/%s", folder, request->name);
         else
                 snprintf(location, sizeof(location), "%s://127.0.0.1:%d/%s", scheme, port,
@@ -335,10 +357,16 @@ static void answer(struct request *request)
                 answer_half(request, true);
         else if (strcmp(mode, "nosize") == 0)
                 answer_file(request, false, false);
-        else if (strcmp(mode, "loop") == 0) {
+        else if (strcmp(mode, "ancient") == 0)
+                send_all(request->socket, request->body, request->size);
+        else if (strcmp(mode, "stall-again") == 0)
+                answer_once(request);
+        else if (strcmp(mode, "loop") == 0 || strcmp(mode, "slow-loop") == 0) {
                 char location[512];
 
-                snprintf(location, sizeof(location), "/loop/%s", request->name);
+                if (mode[0] == 's')
+                        sleep(2);
+                snprintf(location, sizeof(location), "/%s/%s", mode, request->name);
                 redirect(request, location);
         } else if (strcmp(mode, "control") == 0)
                 redirect(request, "ftp://127.0.0.1/\x1b[31m\x07red");
@@ -356,6 +384,8 @@ static void answer(struct request *request)
                 answer_interim(request, number);
         else if ((number = numbered(mode, "trailers-")) >= 0)
                 answer_trailers(request, number);
+        else if ((number = numbered(mode, "cut-")) >= 0)
+                answer_cut(request, number);
         else if ((number = numbered(mode, "status-")) >= 0)
                 answer_status(request, number);
         else if ((number = numbered(mode, "nohead-")) >= 0 ||

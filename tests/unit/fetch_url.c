@@ -115,6 +115,16 @@ Test(fetch_url, secrets_are_not_shown)
         expect_shown("", "");
 }
 
+Test(fetch_url, users_are_found_where_curl_finds_them)
+{
+        cr_expect(fetch_url_has_user("https://user:secret@host/x"));
+        cr_expect(fetch_url_has_user("https://user@host"));
+        cr_expect(fetch_url_has_user("https://@host/"));
+        cr_expect_not(fetch_url_has_user("https://host/a@b"));
+        cr_expect_not(fetch_url_has_user("https://host?a@b"));
+        cr_expect_not(fetch_url_has_user("https://host#a@b"));
+}
+
 Test(fetch_url, fault_69_shown_urls_are_printable)
 {
         expect_shown("https://host/a\nlevel=0\x1b[2J\xff", "https://host/a?level=0?[2J?");
