@@ -282,9 +282,21 @@ static bool was_connected(CURL *easy)
         return connected > 0 || ready > 0;
 }
 
+/* curl's own words, but not where they quote the proxy's URL, which may hold a password. */
+static const char *words_of(const struct http_transfer *transfer, CURLcode code)
+{
+        const char *words = transfer->error;
+
+        if (strncmp(words, "Unsupported proxy", strlen("Unsupported proxy")) == 0)
+                return "the proxy's URL is not one";
+        if (!*words || code == CURLE_COULDNT_RESOLVE_PROXY || strchr(words, '@'))
+                return curl_easy_strerror(code);
+        return words;
+}
+
 static void judge_code(const struct http_transfer *transfer, CURLcode code, struct fetch_cause *ret)
 {
-        const char *words = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
+        const char *words = words_of(transfer, code);
         long proxy_status = 0;
 
         switch (code) {

@@ -58,6 +58,40 @@ int fetch_url_check(const char *url, enum fetch_scheme *ret_scheme, const char *
         return 0;
 }
 
+static const char *proxy_complaint(CURLU *parsed, const char *url)
+{
+        static const char *const schemes[] = {"http",   "https",   "socks4", "socks4a",
+                                              "socks5", "socks5h", NULL};
+        char *scheme = NULL;
+        bool known = false;
+
+        if (strlen(url) > FETCH_URL_MAX ||
+            curl_url_set(parsed, CURLUPART_URL, url,
+                         CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) != CURLUE_OK)
+                return "not a URL";
+        if (!strstr(url, "://"))
+                known = true; /* curl takes it for http */
+        else if (curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK)
+                for (const char *const *name = schemes; *name; name++)
+                        known |= strcasecmp(scheme, *name) == 0;
+        curl_free(scheme);
+        if (!known)
+                return "only http://, https:// and socks proxies (4, 4a, 5, 5h)";
+        return url_has(parsed, CURLUPART_HOST) ? NULL : "no host in the URL";
+}
+
+int fetch_url_check_proxy(const char *url, const char **ret_why)
+{
+        CURLU *parsed = curl_url();
+        const char *why = parsed ? proxy_complaint(parsed, url) : "out of memory";
+
+        curl_url_cleanup(parsed);
+        if (!why)
+                return 0;
+        *ret_why = why;
+        return -EINVAL;
+}
+
 enum fetch_scheme fetch_url_scheme(const char *url)
 {
         if (strncasecmp(url, "https://", 8) == 0)

@@ -24,6 +24,12 @@ enum fetch_scheme {
  */
 int fetch_url_check(const char *url, enum fetch_scheme *ret_scheme, const char **ret_why);
 
+/*
+ * The same for a proxy: http, https, socks4, socks4a, socks5, socks5h or no scheme, and a
+ * host. It may hold a password; so show it by fetch_url_redact() only.
+ */
+int fetch_url_check_proxy(const char *url, const char **ret_why);
+
 /* The scheme of a URL that is known to be well-formed. */
 enum fetch_scheme fetch_url_scheme(const char *url);
 

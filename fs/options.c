@@ -6,6 +6,7 @@
 
 #include "cas/io.h"
 #include "fetch/template.h"
+#include "fetch/url.h"
 #include "fs/log.h"
 
 #include <errno.h>
@@ -103,6 +104,20 @@ static int usage_error(const char *option, const char *value, const char *why)
 {
         fs_fail("%s %s: %s", option, value, why);
         return USAGE_ERROR;
+}
+
+/* A usage error about a URL, without the secrets in it. */
+static int url_error(const char *option, const char *url, const char *why)
+{
+        const char *separator = strstr(url, "://");
+        const char *authority = separator ? separator + 3 : url;
+        char shown[256];
+
+        /* An '@' behind the host: what looks like one may be half of a password. */
+        if (strchr(authority + strcspn(authority, "/?#"), '@'))
+                return usage_error(option, "...", why);
+        fetch_url_redact(url, shown, sizeof(shown));
+        return usage_error(option, shown, why);
 }
 
 static int parse_number(const char *option, const char *text, unsigned least, unsigned most,
@@ -226,9 +241,9 @@ static int add_origin(struct fs_options *options, const char *url)
         const char *why;
 
         if (fetch_template_check(url, &why) < 0)
-                return usage_error("--origin", url, why);
+                return url_error("--origin", url, why);
         if (options->origin_count == FS_ORIGINS_MAX)
-                return usage_error("--origin", url, "too many origins");
+                return url_error("--origin", url, "too many origins");
         options->origins[options->origin_count++] = url;
         return 0;
 }
@@ -246,6 +261,16 @@ static int set_cache(struct fs_options *options, const char *path)
         if (strlen(path) >= PATH_MAX)
                 return usage_error("--cache", path, "not a path");
         options->cache = path;
+        return 0;
+}
+
+static int set_proxy(struct fs_options *options, const char *url)
+{
+        const char *why;
+
+        if (fetch_url_check_proxy(url, &why) < 0)
+                return url_error("--proxy", url, why);
+        options->proxy = url;
         return 0;
 }
 
@@ -309,8 +334,7 @@ static int parse_option(struct fs_options *options, int option, const char *valu
         case OPTION_CA:
                 return set_ca(options, value);
         case OPTION_PROXY:
-                options->proxy = value;
-                return 0;
+                return set_proxy(options, value);
         case OPTION_STALL_TIMEOUT:
                 return parse_number("--stall-timeout", value, 1, 86400, &options->stall_timeout);
         case OPTION_MIN_RATE:
@@ -326,7 +350,8 @@ static int parse_option(struct fs_options *options, int option, const char *valu
                 fs_fail("%s: a value is missing", argv[optind - 1]);
                 return USAGE_ERROR;
         default:
-                fs_fail("unknown option %s: see assetfs --help", argv[optind - 1]);
+                fs_fail("unknown option %.*s: see assetfs --help",
+                        (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
                 return USAGE_ERROR;
         }
 }

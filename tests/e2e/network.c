@@ -626,6 +626,33 @@ Test(network, stall_on_a_connection_that_is_used_again)
         world_end(&world);
 }
 
+/* Of the environment, which nobody checked before; curl's words quote it. */
+Test(network, proxy_passwords_are_not_shown)
+{
+        static const char *const proxies[] = {"http://joe:hunter2@nowhere.invalid:1",
+                                              "http://joe:hunter2@127.0.0.1:bad",
+                                              "gopher://joe:hunter2@127.0.0.1:1"};
+        struct world world;
+
+        world_begin(&world);
+        world_origin(&world);
+        for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++) {
+                char hex[HEX];
+
+                world_asset(&world, SIZE, hex);
+                setenv("http_proxy", proxies[i], 1);
+                world_mount(&world, "--origin", world_url(&world, "ok"));
+                expect_failure(&world, hex, EHOSTUNREACH, "proxy");
+                cr_expect_null(
+                    strstr(world_xattr(world_path(&world, hex), "user.assetfs.error"), "hunter2"));
+                world_unmount(&world);
+        }
+        unsetenv("http_proxy");
+        cr_expect_eq(world_logged(&world, "hunter2"), 0);
+        cr_expect_eq(world_logged(&world, "joe"), 0);
+        world_end(&world);
+}
+
 /* A name server that does not answer, for this test and its daemon alone. */
 static int silent_resolver(const struct world *world)
 {

@@ -269,6 +269,63 @@ Test(fs_options, error_is_one_line_that_names_option_and_value)
         cr_expect_not_null(strchr(line, '\n'));
 }
 
+static void expect_proxy(const char *url, int status)
+{
+        struct fs_options options;
+
+        cr_expect_eq(PARSE(&options, "--proxy", url, ORIGIN, "--cache=/c", "/mnt"), status, "%s",
+                     url);
+        fs_options_free(&options);
+}
+
+Test(fs_options, proxies)
+{
+        static const char *const good[] = {"http://p:1", "https://p",
+                                           "socks4://p", "socks4a://p:1",
+                                           "socks5://p", "SOCKS5H://[::1]:1080",
+                                           "p:3128",     "joe:hunter2@p:3128",
+                                           "10.0.0.1",   "http://joe:hunter2@p:3128/"};
+        static const char *const bad[] = {"",           "ftp://p",    "file:///p", "http://",
+                                          "http://p:x", "http://a b", "socks6://p"};
+
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+                expect_proxy(good[i], 0);
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                expect_proxy(bad[i], 2);
+}
+
+Test(fs_options, errors_show_no_credentials)
+{
+        static const char *const bad[] = {
+            "--proxy=ftp://joe:hunter2@p",
+            "--proxy=http://joe:hunter2@p:x",
+            "--proxy=joe:hunter2@p:x",
+            "--proxy=http:/joe:hunter2@p:x",
+            "--proxy=http://joe:x/hunter2@p:y",
+            "--proxy=http://joe:hunter2?x@p:y",
+            "--origin=http://joe:hunter2@{sha256}",
+            "--origin=http://h/x?token=hunter2",
+            "--prox=http://joe:hunter2@p",
+            "--proxxy=http://joe:hunter2@p",
+        };
+        FILE *said = cr_get_redirected_stderr();
+        char line[400];
+        struct fs_options options;
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                /* getopt takes --prox for --proxy */
+                int status = PARSE(&options, bad[i], ORIGIN, "--cache=/c", "/mnt");
+
+                fs_options_free(&options);
+                if (status == 0)
+                        continue;
+                fflush(stderr);
+                cr_assert_not_null(fgets(line, sizeof(line), said));
+                cr_expect_null(strstr(line, "hunter2"), "%s", line);
+                cr_expect_null(strstr(line, "joe"), "%s", line);
+        }
+}
+
 static int parse_o(struct fs_options *ret, const char *value)
 {
         return PARSE(ret, "-o", value, ORIGIN, "--cache=/c", "/mnt");
