@@ -2,8 +2,9 @@
  * The facade fs uses: bring a blob into the store, or tell its size, without
  * making the asker wait. An answer comes through a waiter, from another thread.
  *
- * One flight per digest, however many wait for it: the flight goes on when they
- * leave. At most `max_downloads` flights run at once, the others queue.
+ * One flight per digest, however many wait for it: once begun it goes on when they
+ * leave. At most `max_downloads` flights run at once, the others queue, and are dropped
+ * where nobody waits for them any more when their turn comes.
  *
  * Threads: all functions at any time from any thread, but new, stop and free.
  * Locks: fetch has three, of the flights, of the sizes and of the sizes' helper; none is

@@ -128,7 +128,7 @@ static void fly(struct fetch_flights *flights, struct flight *flight)
         land(flights, flight, &attempt.cause, attempt.size);
 }
 
-static struct flight *next_in_queue(struct fetch_flights *flights)
+static struct flight *first_in_queue(struct fetch_flights *flights)
 {
         struct flight *flight = flights->queue_first;
 
@@ -136,6 +136,19 @@ static struct flight *next_in_queue(struct fetch_flights *flights)
                 flights->queue_first = flight->queue_next;
                 if (!flights->queue_first)
                         flights->queue_last = NULL;
+        }
+        return flight;
+}
+
+/* Under the lock. Those that everybody has left are dropped: whom the queue made wait too
+ * long must not lengthen it for the others. */
+static struct flight *next_in_queue(struct fetch_flights *flights)
+{
+        struct flight *flight;
+
+        while ((flight = first_in_queue(flights)) && !flight->crowd.first) {
+                cas_map_remove(&flights->map, &flight->entry);
+                free(flight);
         }
         return flight;
 }

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -728,6 +729,35 @@ Test(network, open_timeout_ends_the_open_and_not_the_flight)
                 sleep_ms(10);
         cr_expect(is_cached(&world, hex));
         cr_expect_eq(world_requests(&world, "GET /gate/"), 1);
+        world_end(&world);
+}
+
+/* One that has begun goes on (above); one that only queues would hold up those behind it. */
+Test(network, queued_flight_that_nobody_waits_for_is_dropped)
+{
+        struct world world;
+        struct opener openers[3];
+        char hex[3][HEX];
+        char prefix[HEX + 32];
+
+        world_begin(&world);
+        for (int i = 0; i < 3; i++)
+                world_asset(&world, SIZE, hex[i]);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "gate"), "--max-downloads", "1");
+        for (int i = 0; i < 3; i++) {
+                opener_start(&openers[i], world_path(&world, hex[i]));
+                opener_parked(&openers[i]);
+        }
+        kill(openers[1].pid, SIGKILL);
+        cr_expect(opener_gone(&openers[1], 1000));
+        world_open_gate(&world);
+        cr_expect_eq(opener_result(&openers[0], 5000), 0);
+        cr_expect_eq(opener_result(&openers[2], 5000), 0);
+        snprintf(prefix, sizeof(prefix), "GET /gate/%s", hex[1]);
+        cr_expect_eq(world_requests(&world, prefix), 0);
+        cr_expect_str_eq(world_xattr(world_path(&world, hex[1]), "user.assetfs.state"), "absent");
+        cr_expect_eq(world_open(world_path(&world, hex[1])), 0, "asked for again");
         world_end(&world);
 }
 
