@@ -147,8 +147,8 @@ bool cas_blob_intact(const struct cas_blob *blob)
                st.st_mtim.tv_sec == blob->mtime && st.st_mtim.tv_nsec == 0;
 }
 
-enum cas_presence cas_store_look(const struct cas_store *store, const struct cas_digest *digest,
-                                 struct cas_blob *ret)
+int cas_store_look(const struct cas_store *store, const struct cas_digest *digest,
+                   struct cas_blob *ret)
 {
         char hex[CAS_DIGEST_HEX + 1];
         struct stat st;
@@ -158,7 +158,7 @@ enum cas_presence cas_store_look(const struct cas_store *store, const struct cas
         _cleanup_close_ int fd = open_our_file(store, hex, &st);
 
         if (fd < 0)
-                return CAS_ABSENT;
+                return fd == -ENOENT || fd == -EUCLEAN ? CAS_ABSENT : fd;
         describe(&st, ret);
         ret->fd = -1;
         return cas_record_valid(fd, digest, &st) ? CAS_VERIFIED : CAS_UNVERIFIED;

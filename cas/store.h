@@ -76,9 +76,10 @@ enum cas_presence {
         CAS_VERIFIED,
 };
 
-/* What is there, for listings: as open_blob, without keeping it open. */
-enum cas_presence cas_store_look(const struct cas_store *store, const struct cas_digest *digest,
-                                 struct cas_blob *ret);
+/* What is there, for listings: as open_blob, without keeping it open. A cas_presence, where
+ * something that is no file of ours counts as absent; or -errno: it cannot be told now. */
+int cas_store_look(const struct cas_store *store, const struct cas_digest *digest,
+                   struct cas_blob *ret);
 
 /*
  * Settles what open_blob called -EUCLEAN: hashes the file and writes its record

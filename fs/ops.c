@@ -59,12 +59,19 @@ int fs_errno(const struct fetch_cause *cause)
         return EIO;
 }
 
+/* What stat_now() can say. */
+enum {
+        STAT_GUESS, /* the origin may know better */
+        STAT_KNOWN, /* exact, or as good as it will get without asking */
+};
+
 /*
- * What can be said about an asset at once. true: *ret is exact, or as good as it
- * will get without asking; *ret_timeout says how long the kernel may believe it.
+ * What can be said about an asset at once; *ret_timeout says how long the kernel may
+ * believe it. Or -errno: the cache cannot be looked into, and that is no reason to ask
+ * an origin for what may be there.
  */
-static bool stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_digest *digest,
-                     struct stat *ret, double *ret_timeout)
+static int stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_digest *digest,
+                    struct stat *ret, double *ret_timeout)
 {
         struct cas_blob blob;
 
@@ -72,17 +79,19 @@ static bool stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_
         if (fs_node_reads(server->nodes, ino, &blob)) {
                 fs_node_set_told(server->nodes, ino, true);
                 fs_view_stat_asset(server, digest, blob.size, blob.blocks, ret);
-                return true;
+                return STAT_KNOWN;
         }
 
-        enum cas_presence presence = cas_store_look(server->store, digest, &blob);
+        int presence = cas_store_look(server->store, digest, &blob);
 
         fs_node_set_told(server->nodes, ino, presence == CAS_VERIFIED);
+        if (presence < 0)
+                return presence;
         if (presence != CAS_ABSENT) {
                 fs_view_stat_asset(server, digest, blob.size, blob.blocks, ret);
                 if (presence == CAS_VERIFIED)
                         *ret_timeout = FS_FOREVER;
-                return true;
+                return STAT_KNOWN;
         }
 
         uint64_t size = fetch_known_size(server->fetch, digest);
@@ -90,7 +99,7 @@ static bool stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_
 
         /* One block: never 0, which tar -S would take for a hole. */
         fs_view_stat_asset(server, digest, size == CAS_SIZE_UNKNOWN ? 0 : size, 1, ret);
-        return size != CAS_SIZE_UNKNOWN || listed;
+        return size != CAS_SIZE_UNKNOWN || listed ? STAT_KNOWN : STAT_GUESS;
 }
 
 static void lookup_asset(fuse_req_t req, const struct cas_digest *digest)
@@ -102,7 +111,14 @@ static void lookup_asset(fuse_req_t req, const struct cas_digest *digest)
                 fuse_reply_err(req, ENOMEM);
                 return;
         }
-        stat_now(server, entry.ino, digest, &entry.attr, &entry.attr_timeout);
+
+        int r = stat_now(server, entry.ino, digest, &entry.attr, &entry.attr_timeout);
+
+        if (r < 0) {
+                fs_node_forget(server->nodes, entry.ino, 1);
+                fuse_reply_err(req, fs_errno_of_disk(r));
+                return;
+        }
         entry.entry_timeout = entry.attr_timeout;
         if (fuse_reply_entry(req, &entry) == -ENOENT)
                 fs_node_forget(server->nodes, entry.ino, 1);
@@ -174,7 +190,14 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         }
         if (!is_asset(req, ino, &digest))
                 return;
-        if (!stat_now(server, ino, &digest, &st, &timeout)) {
+
+        int r = stat_now(server, ino, &digest, &st, &timeout);
+
+        if (r < 0) {
+                fuse_reply_err(req, fs_errno_of_disk(r));
+                return;
+        }
+        if (r == STAT_GUESS) {
                 fs_park_getattr(req, ino, &digest);
                 return;
         }
@@ -196,7 +219,13 @@ void fs_answer_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *
                 return;
         }
         /* It may have arrived while its size was asked for. */
-        if (!stat_now(server, ino, digest, &st, &timeout))
+        int r = stat_now(server, ino, digest, &st, &timeout);
+
+        if (r < 0) {
+                fuse_reply_err(req, fs_errno_of_disk(r));
+                return;
+        }
+        if (r == STAT_GUESS)
                 fs_view_stat_asset(server, digest, size == CAS_SIZE_UNKNOWN ? 0 : size, 1, &st);
         fuse_reply_attr(req, &st, timeout);
 }

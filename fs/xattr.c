@@ -15,57 +15,74 @@
 
 #define VALUE_MAX (FETCH_TEXT_MAX + FETCH_SOURCE_MAX + 64)
 
+/* All of these: 0 and the value, -ENODATA, or -errno where the cache cannot be looked into. */
+
 /* cached; unverified: in the cache, hashed at its first open; fetching; failed; absent. */
-static const char *state_of(const struct fs_server *server, const struct cas_digest *digest)
+static int state_of(const struct fs_server *server, const struct cas_digest *digest,
+                    char value[VALUE_MAX])
 {
         struct fetch_cause cause;
         struct cas_blob blob;
-        enum cas_presence presence = cas_store_look(server->store, digest, &blob);
+        int presence = cas_store_look(server->store, digest, &blob);
+        const char *state;
 
+        if (presence < 0)
+                return presence;
         if (presence == CAS_VERIFIED)
-                return "cached";
-        if (fetch_in_flight(server->fetch, digest))
-                return "fetching";
-        if (presence == CAS_UNVERIFIED)
-                return "unverified";
-        return fetch_last_failure(server->fetch, digest, &cause) ? "failed" : "absent";
+                state = "cached";
+        else if (fetch_in_flight(server->fetch, digest))
+                state = "fetching";
+        else if (presence == CAS_UNVERIFIED)
+                state = "unverified";
+        else
+                state = fetch_last_failure(server->fetch, digest, &cause) ? "failed" : "absent";
+        snprintf(value, VALUE_MAX, "%s", state);
+        return 0;
 }
 
-static bool source_of(const struct fs_server *server, const struct cas_digest *digest,
-                      char value[VALUE_MAX])
+static int source_of(const struct fs_server *server, const struct cas_digest *digest,
+                     char value[VALUE_MAX])
 {
         struct fetch_cause cause;
+        int r = cas_store_source(server->store, digest, value, VALUE_MAX);
 
-        if (cas_store_source(server->store, digest, value, VALUE_MAX) == 0)
-                return true;
+        if (r != -ENOENT && r != -EUCLEAN && r != -ENODATA)
+                return r;
         if (!fetch_last_failure(server->fetch, digest, &cause) || !cause.source[0])
-                return false;
+                return -ENODATA;
         snprintf(value, VALUE_MAX, "%s", cause.source);
-        return true;
+        return 0;
 }
 
 /* The words of the log line. */
-static bool error_of(const struct fs_server *server, const struct cas_digest *digest,
-                     char value[VALUE_MAX])
+static int error_of(const struct fs_server *server, const struct cas_digest *digest,
+                    char value[VALUE_MAX])
 {
         struct fetch_cause cause;
 
         if (!fetch_last_failure(server->fetch, digest, &cause))
-                return false;
+                return -ENODATA;
         snprintf(value, VALUE_MAX, "%s", cause.text);
-        return true;
+        return 0;
 }
 
-static bool value_of(const struct fs_server *server, const struct cas_digest *digest,
-                     const char *name, char value[VALUE_MAX])
+static int value_of(const struct fs_server *server, fuse_ino_t ino, const char *name,
+                    char value[VALUE_MAX])
 {
-        if (strcmp(name, STATE) == 0) {
-                snprintf(value, VALUE_MAX, "%s", state_of(server, digest));
-                return true;
-        }
+        struct cas_digest digest;
+
+        if (!fs_is_asset(ino) || !fs_node_digest(server->nodes, ino, &digest))
+                return -ENODATA;
+        if (strcmp(name, STATE) == 0)
+                return state_of(server, &digest, value);
         if (strcmp(name, SOURCE) == 0)
-                return source_of(server, digest, value);
-        return strcmp(name, ERROR) == 0 && error_of(server, digest, value);
+                return source_of(server, &digest, value);
+        return strcmp(name, ERROR) == 0 ? error_of(server, &digest, value) : -ENODATA;
+}
+
+static int errno_of(int r)
+{
+        return r == -ENODATA ? ENODATA : fs_errno_of_disk(r);
 }
 
 static void reply(fuse_req_t req, const char *bytes, size_t length, size_t size)
@@ -81,16 +98,19 @@ static void reply(fuse_req_t req, const char *bytes, size_t length, size_t size)
 void fs_xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
         const struct fs_server *server = fuse_req_userdata(req);
-        struct cas_digest digest;
         char value[VALUE_MAX];
 
-        if (ino == FUSE_ROOT_ID && strcmp(name, FS_XATTR_CACHE) == 0)
+        if (ino == FUSE_ROOT_ID && strcmp(name, FS_XATTR_CACHE) == 0) {
                 reply(req, server->cache, strlen(server->cache), size);
-        else if (fs_is_asset(ino) && fs_node_digest(server->nodes, ino, &digest) &&
-                 value_of(server, &digest, name, value))
-                reply(req, value, strlen(value), size);
+                return;
+        }
+
+        int r = value_of(server, ino, name, value);
+
+        if (r < 0)
+                fuse_reply_err(req, errno_of(r));
         else
-                fuse_reply_err(req, ENODATA);
+                reply(req, value, strlen(value), size);
 }
 
 void fs_xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -99,19 +119,23 @@ void fs_xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
         const struct fs_server *server = fuse_req_userdata(req);
         char list[sizeof(STATE) + sizeof(SOURCE) + sizeof(ERROR)];
         char value[VALUE_MAX];
-        struct cas_digest digest;
         size_t length = 0;
 
         if (ino == FUSE_ROOT_ID) {
-                length = sizeof(FS_XATTR_CACHE);
-                memcpy(list, FS_XATTR_CACHE, length);
-        } else if (fs_is_asset(ino) && fs_node_digest(server->nodes, ino, &digest)) {
-                for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                        if (!value_of(server, &digest, names[i], value))
-                                continue;
-                        memcpy(list + length, names[i], strlen(names[i]) + 1);
-                        length += strlen(names[i]) + 1;
+                reply(req, FS_XATTR_CACHE, sizeof(FS_XATTR_CACHE), size);
+                return;
+        }
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                int r = value_of(server, ino, names[i], value);
+
+                if (r == -ENODATA)
+                        continue;
+                if (r < 0) {
+                        fuse_reply_err(req, errno_of(r));
+                        return;
                 }
+                memcpy(list + length, names[i], strlen(names[i]) + 1);
+                length += strlen(names[i]) + 1;
         }
         reply(req, list, length, size);
 }

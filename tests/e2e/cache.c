@@ -277,6 +277,62 @@ Test(cache, full_disk)
         world_end(&world);
 }
 
+/* The worker gets no further descriptor. Its own user may say so, also where root lacks
+ * CAP_SYS_RESOURCE. */
+static void limit_descriptors(pid_t worker, const char *most)
+{
+        cr_assert_eq(world_shell("setpriv --reuid=%d --regid=%d --clear-groups "
+                                 "prlimit --pid %d --nofile=%s:",
+                                 WORKER_UID, WORKER_UID, worker, most),
+                     0);
+}
+
+static void spend_descriptors(pid_t worker)
+{
+        char path[64];
+        char most[16];
+        int next = 0;
+
+        do
+                snprintf(path, sizeof(path), "/proc/%d/fd/%d", worker, next);
+        while (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 && ++next);
+        snprintf(most, sizeof(most), "%d", next);
+        limit_descriptors(worker, most);
+}
+
+Test(cache, fault_43_out_of_descriptors_is_not_absence)
+{
+        struct world world;
+        struct stat st;
+        char value[32];
+        char hex[HEX];
+
+        fill_cache(&world, hex);
+        remount(&world);
+
+        pid_t worker = world_worker(&world);
+        int asked = world_requests(&world, "");
+
+        spend_descriptors(worker);
+        for (int i = 0; i < 3; i++) {
+                errno = 0;
+                cr_expect_eq(stat(world_path(&world, hex), &st), -1);
+                cr_expect_eq(errno, ENFILE);
+                errno = 0;
+                cr_expect_lt(
+                    getxattr(world_path(&world, hex), "user.assetfs.state", value, sizeof(value)),
+                    0);
+                cr_expect_eq(errno, ENFILE);
+                cr_expect_eq(world_open(world_path(&world, hex)), ENFILE);
+        }
+        limit_descriptors(worker, "1024");
+        cr_expect_eq(world_requests(&world, ""), asked);
+        cr_expect_eq(stat(world_path(&world, hex), &st), 0);
+        cr_expect_eq(st.st_size, SIZE);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_end(&world);
+}
+
 Test(cache, a_file_system_without_attributes_is_refused)
 {
         struct world world;

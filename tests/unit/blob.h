@@ -7,6 +7,8 @@
 #include "cas/ingest.h"
 #include "tests/unit/scratch.h"
 
+#include <sys/resource.h>
+
 static inline struct cas_digest digest_of(const void *bytes, size_t length)
 {
         struct cas_digest digest;
@@ -74,6 +76,21 @@ static inline struct cas_digest publish_text(struct cas_store *store, const char
         cr_assert_eq(cas_ingest_commit(ingest, NULL), 0);
         cas_ingest_free(ingest);
         return digest;
+}
+
+/* From now on no descriptor is left; the limit to set again. */
+static inline struct rlimit spend_descriptors(void)
+{
+        struct rlimit before;
+        int next = dup(0);
+
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+        close(next);
+
+        struct rlimit none = {.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+        return before;
 }
 
 #endif

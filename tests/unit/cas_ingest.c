@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/resource.h>
 
 #define TEXT   "an asset that is downloaded"
 #define LENGTH (sizeof(TEXT) - 1)
@@ -275,16 +274,7 @@ Test(cas_ingest, fault_43_out_of_descriptors)
         struct cas_digest digest = digest_of_text(TEXT);
         struct cas_store *store = open_cache();
         struct cas_ingest *ingest = NULL;
-        struct rlimit before;
-
-        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-
-        int next = dup(0);
-        struct rlimit none = {.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
-
-        close(next);
-        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-
+        struct rlimit before = spend_descriptors();
         int r = cas_ingest_begin(store, &digest, 100, LENGTH, &ingest);
 
         cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);

@@ -275,6 +275,23 @@ Test(cas_store, fault_39_unchanged_is_said_only_of_the_very_same_file)
         cas_store_free(store);
 }
 
+/* Else it would be asked for over the network. */
+Test(cas_store, fault_43_out_of_descriptors_is_not_absence)
+{
+        struct cas_store *store = open_cache();
+        struct cas_digest digest = publish_text(store, TEXT);
+        struct rlimit before = spend_descriptors();
+        struct cas_blob blob;
+        int found = cas_store_look(store, &digest, &blob);
+        int absent = cas_store_look(store, &(struct cas_digest){{1}}, &blob);
+
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+        cr_expect_eq(found, -EMFILE);
+        cr_expect_eq(absent, CAS_ABSENT);
+        cr_expect_eq(cas_store_look(store, &digest, &blob), CAS_VERIFIED);
+        cas_store_free(store);
+}
+
 Test(cas_store, blob_outlives_the_store)
 {
         struct cas_store *store = open_cache();
