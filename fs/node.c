@@ -168,14 +168,21 @@ static void remove_node(struct fs_nodes *nodes, struct node *node, struct leftov
         free(node);
 }
 
+static struct node *oldest_closed(const struct node_list *list)
+{
+        struct node *node = TAILQ_FIRST(list);
+
+        while (node && node->opens > 0)
+                node = TAILQ_NEXT(node, age);
+        return node;
+}
+
 static bool make_room(struct fs_nodes *nodes, struct leftovers *left)
 {
-        struct node *victim = TAILQ_FIRST(&nodes->strangers);
+        struct node *victim = oldest_closed(&nodes->strangers);
 
         if (!victim)
-                victim = TAILQ_FIRST(&nodes->regulars);
-        while (victim && victim->opens > 0)
-                victim = TAILQ_NEXT(victim, age);
+                victim = oldest_closed(&nodes->regulars);
         if (victim)
                 remove_node(nodes, victim, left);
         return victim;
@@ -224,11 +231,23 @@ static struct node *new_node(struct fs_nodes *nodes, const struct cas_digest *di
         struct fs_node_slot *slot = &nodes->memory->nodes[index];
         uint32_t generation = slot->generation % GENERATION_MAX + 1;
 
-        /* Everything before the nodeid, and the generation before everything. */
+        /* Everything before the nodeid, and the generation before everything. It is not part
+         * of a struct that is assigned, which a compiler may fill with zeros first. */
         slot->generation = generation;
-        atomic_thread_fence(memory_order_seq_cst);
+        atomic_signal_fence(memory_order_seq_cst);
         fs_kill_point(nodes->memory);
-        *slot = (struct fs_node_slot){.generation = generation, .digest = *digest};
+        slot->lookups = 0;
+        slot->digest = *digest;
+        slot->backing_id = 0;
+        slot->inode = 0;
+        slot->mtime = 0;
+        slot->ctime = 0;
+        slot->size = 0;
+        slot->blocks = 0;
+        slot->sent_round = 0;
+        slot->told_wrong = 0;
+        slot->superseded = 0;
+        slot->passthrough = 0;
 
         struct node *node = know(nodes, index);
 

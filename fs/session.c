@@ -169,9 +169,9 @@ static int save_init(struct fs_server *server)
         if (header->opcode != FUSE_INIT || (size_t)got > sizeof(memory->init))
                 return -EPROTO;
         memcpy(memory->init, header, (size_t)got);
-        atomic_thread_fence(memory_order_seq_cst);
+        atomic_signal_fence(memory_order_seq_cst);
         memory->init_length = (uint32_t)got;
-        atomic_thread_fence(memory_order_seq_cst);
+        atomic_signal_fence(memory_order_seq_cst);
         header->len = 0;
         return 0;
 }

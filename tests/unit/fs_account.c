@@ -20,30 +20,30 @@
 
 static char why[256];
 
-/* Gives this process, and no other, an /etc/passwd. */
 static void have_users(const char *passwd)
+{
+        scratch_write("passwd", passwd, strlen(passwd));
+}
+
+/* Gives this process, and no other, an /etc/passwd. */
+static void make(void)
 {
         if (geteuid() != 0)
                 cr_skip("only root can have users of its own");
         scratch_make();
-        scratch_write("passwd", passwd, strlen(passwd));
+        have_users(USERS "assetfs:x:4003:5003::/:/bin/sh\n");
         cr_assert_eq(unshare(CLONE_NEWNS), 0);
         cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
         cr_assert_eq(mount(scratch_at("passwd").text, "/etc/passwd", NULL, MS_BIND, NULL), 0);
 }
 
-static void lose_users(void)
+static void clear(void)
 {
         umount2("/etc/passwd", MNT_DETACH);
         scratch_remove();
 }
 
-static void have_some_users(void)
-{
-        have_users(USERS "assetfs:x:4003:5003::/:/bin/sh\n");
-}
-
-TestSuite(fs_account, .init = have_some_users, .fini = lose_users, .timeout = 20);
+TestSuite(fs_account, .init = make, .fini = clear, .timeout = 20);
 
 static void expect_account(const char *user, const char *cache, uid_t uid, gid_t gid)
 {
@@ -133,25 +133,17 @@ Test(fs_account, system_user_where_there_is_no_cache_yet)
         expect_account(NULL, cache_of(0, 0), 4003, 5003);
 }
 
-static void have_no_system_user(void)
+Test(fs_account, no_system_user)
 {
         have_users(USERS);
-}
-
-Test(fs_account, no_system_user, .init = have_no_system_user)
-{
         expect_error(NULL, "/none", -ENOENT, "make install");
         expect_error(NULL, cache_of(0, 0), -ENOENT, "--user");
         expect_account(NULL, cache_of(4001, 5001), 4001, 5001);
 }
 
-static void have_a_system_user_that_is_root(void)
+Test(fs_account, system_user_that_is_root)
 {
         have_users(USERS "assetfs:x:0:0::/:/bin/sh\n");
-}
-
-Test(fs_account, system_user_that_is_root, .init = have_a_system_user_that_is_root)
-{
         expect_error(NULL, "/none", -EPERM, "root");
 }
 

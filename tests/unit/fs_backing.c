@@ -119,6 +119,10 @@ Test(fs_backing, fault_74_symlink_on_the_way)
         cr_assert_eq(unlink(scratch_at("cache/blobs/sha256").text), 0);
         cr_assert_eq(symlink("../../away", scratch_at("cache/blobs/sha256").text), 0);
         cr_expect_eq(get(backings), -EPERM);
+        cr_assert_eq(unlink(scratch_at("cache/blobs/sha256").text), 0);
+        cr_assert_eq(rename(scratch_at("away").text, scratch_at("cache/elsewhere").text), 0);
+        cr_assert_eq(symlink("../elsewhere", scratch_at("cache/blobs/sha256").text), 0);
+        cr_expect_eq(get(backings), -EPERM, "also where it leads into the cache");
 }
 
 /* Waiting for a writer would stop the supervisor for all. */

@@ -244,12 +244,12 @@ static void handle(void *arg, const void *request, size_t length)
 {
         const struct fuse_in_header *header = request;
         const uint8_t *body = (const uint8_t *)request + HEADER;
-        static volatile size_t read;
+        static volatile size_t sum;
 
         (void)arg;
         cr_assert(length >= HEADER && length <= FS_REQUEST_BYTES, "seed %" PRIu64, seed);
         for (size_t i = 0; i < length; i++)
-                read += ((const uint8_t *)request)[i];
+                sum = sum + ((const uint8_t *)request)[i];
         switch (header->opcode) {
         case FUSE_LOOKUP:
                 cr_assert_lt(strlen((const char *)body), length - HEADER, "seed %" PRIu64, seed);

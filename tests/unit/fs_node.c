@@ -316,6 +316,31 @@ Test(fs_node, open_node_knows_what_it_reads)
         cr_expect_not(fs_node_reads(nodes, nodeid, &blob));
 }
 
+/* An open may do without opening the blob where its id is known. */
+Test(fs_node, node_with_a_kept_id_knows_its_blob)
+{
+        uint64_t nodeid = lookup(1);
+        struct cas_blob blob = blob_of(1);
+        struct fs_node_opened opened;
+        struct cas_blob kept = {0};
+
+        blob.ctime = INT64_C(1) << 40;
+        cr_expect_not(fs_node_kept(nodes, 1, &kept));
+        cr_expect_not(fs_node_kept(nodes, nodeid, &kept), "never opened");
+        cr_assert_eq(fs_node_open(nodes, nodeid, &blob, 7, 51, false, &opened), 0);
+        fs_node_release(nodes, opened.fh);
+        restart();
+        cr_assert(fs_node_kept(nodes, nodeid, &kept));
+        cr_expect(kept.fd == -1 && kept.size == 10 && kept.blocks == 1 && kept.inode == 1);
+        cr_expect(kept.mtime == 1000 && kept.ctime == INT64_C(1) << 40);
+        for (unsigned i = 2; i < 2 + 512; i++)
+                regular(i);
+        cr_expect(was_dropped(7));
+        cr_expect_not(fs_node_kept(nodes, nodeid, &kept), "its id was given back");
+        open_node(nodeid, 1, 0);
+        cr_expect_not(fs_node_kept(nodes, nodeid, &kept), "it is read through us");
+}
+
 Test(fs_node, fault_39_another_blob_gets_another_node_while_the_old_one_is_open)
 {
         uint64_t old = lookup(1);

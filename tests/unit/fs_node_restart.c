@@ -103,7 +103,7 @@ Test(fs_node_restart, fault_47_no_more_ids_are_kept_than_before)
         restart();
         cr_expect_eq(dropped_count, 600 - 512);
         for (unsigned i = 0; i < dropped_count; i++)
-                cr_expect_eq(dropped[i], i + 1, "an id twice, or a younger one first");
+                cr_expect_eq(dropped[i], (int32_t)i + 1, "an id twice, or a younger one first");
 }
 
 Test(fs_node_restart, fault_47_replayed_open_finds_the_handle_of_the_dead_worker)

@@ -5,6 +5,7 @@
 #include "fs/snapshot.h"
 
 #include "tests/unit/scratch.h"
+#include "tests/unit/steps.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -125,6 +126,43 @@ Test(fs_snapshot, fault_47_half_a_snapshot_is_none)
         cr_assert_eq(fs_snapshot_write(fd, three, 3), 0);
         put(0, 0); /* as it is from the first write to the last */
         expect_none(3);
+}
+
+/* Two that differ in nothing but what a mixture of them would show. */
+static char bytes_old[] = "old";
+static char bytes_new[] = "new";
+static const struct fetch_catalog_text old[] = {{path_a, folder_a, bytes_old, 3},
+                                                {path_b, folder_b, bytes_old, 3}};
+static const struct fetch_catalog_text new[] = {{path_a, folder_a, bytes_new, 3},
+                                                {path_b, folder_b, bytes_new, 3}};
+
+static unsigned seen_none;
+
+static void write_new(void)
+{
+        fs_snapshot_write(fd, new, 2);
+}
+
+static void expect_no_mixture(void)
+{
+        struct fetch_catalog_text found[2];
+        int r = fs_snapshot_read(fd, 2, found);
+
+        cr_assert(r == 0 || r == -ENODATA);
+        seen_none += r < 0;
+        if (r == 0) {
+                cr_assert_str_eq(found[0].bytes, found[1].bytes, "half of one, half of another");
+                cr_assert_str_eq(found[0].bytes, seen_none ? bytes_new : bytes_old);
+                fetch_catalog_texts_free(found, 2);
+        }
+}
+
+Test(fs_snapshot, fault_47_killed_at_each_write)
+{
+        cr_assert_eq(fs_snapshot_write(fd, old, 2), 0);
+        at_each_step(PTRACE_SYSCALL, write_new, expect_no_mixture);
+        cr_expect_gt(seen_none, 0);
+        expect_texts(new, 2);
 }
 
 /* A snapshot that cannot be written replaces the last one all the same: it is older than
