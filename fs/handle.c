@@ -51,8 +51,8 @@ void fs_handles_free(struct fs_handles *handles)
         free(handles);
 }
 
-static bool find_old(const struct fs_handles *handles, uint64_t unique, uint64_t nodeid,
-                     struct fs_handle *ret)
+bool fs_handle_find(const struct fs_handles *handles, uint64_t unique, uint64_t nodeid,
+                    struct fs_handle *ret)
 {
         uint32_t used = atomic_load(&handles->memory->handles_used);
 
@@ -88,7 +88,7 @@ int fs_handle_take(struct fs_handles *handles, uint64_t unique, uint64_t nodeid,
 {
         uint32_t index;
 
-        if (replay && find_old(handles, unique, nodeid, ret))
+        if (replay && fs_handle_find(handles, unique, nodeid, ret))
                 return 0;
         if (!take_slot(handles, &index))
                 return -ENFILE;

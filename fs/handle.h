@@ -24,6 +24,10 @@ struct fs_handle {
         bool old; /* this OPEN has had it before */
 };
 
+/* The handle that the OPEN has had before; false where it has none. */
+bool fs_handle_find(const struct fs_handles *handles, uint64_t unique, uint64_t nodeid,
+                    struct fs_handle *ret);
+
 /* -ENFILE: too many. `replay`: look whether the OPEN has one. */
 int fs_handle_take(struct fs_handles *handles, uint64_t unique, uint64_t nodeid, bool replay,
                    struct fs_handle *ret);

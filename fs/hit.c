@@ -13,6 +13,15 @@
 #include <errno.h>
 #include <unistd.h>
 
+void fs_hit_refuse(fuse_req_t req, const struct fs_hit *hit, int error)
+{
+        const struct fs_server *server = fuse_req_userdata(req);
+
+        /* -ENOENT: the answer of that worker has arrived, and the file is open. */
+        if (fuse_reply_err(req, error) == 0 && hit->replay)
+                fs_node_abandon(server->nodes, hit->ino, hit->unique);
+}
+
 /*
  * The kernel may hold size 0 from before the download, and an OPEN's reply cannot
  * correct it: a reader that trusts it (sendfile, copy_file_range) copies nothing and
@@ -29,7 +38,7 @@ static bool sent_round(fuse_req_t req, const struct fs_hit *hit, const struct ca
                 return false;
         /* For those who open without a lookup: fstat at least asks again. */
         fuse_lowlevel_notify_inval_inode(server->session, hit->ino, -1, 0);
-        fuse_reply_err(req, ESTALE);
+        fs_hit_refuse(req, hit, ESTALE);
         return true;
 }
 

@@ -24,6 +24,12 @@ struct fs_hit {
  */
 int fs_hit_open(fuse_req_t req, const struct fs_hit *hit);
 
+/*
+ * Replies with an errno (positive) instead. A worker that died may have taken a handle for
+ * this OPEN without getting to say so: then nobody will release it, and it is given back.
+ */
+void fs_hit_refuse(fuse_req_t req, const struct fs_hit *hit, int error);
+
 void fs_hit_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset);
 
 #endif

@@ -461,6 +461,19 @@ void fs_node_release(struct fs_nodes *nodes, uint64_t fh)
         unlock(nodes, &left);
 }
 
+void fs_node_abandon(struct fs_nodes *nodes, uint64_t nodeid, uint64_t unique)
+{
+        struct fs_handle handle;
+
+        pthread_mutex_lock(&nodes->lock);
+
+        bool found = fs_handle_find(nodes->handles, unique, nodeid, &handle);
+
+        pthread_mutex_unlock(&nodes->lock);
+        if (found)
+                fs_node_release(nodes, handle.fh);
+}
+
 static struct cas_blob blob_of(const struct node *node)
 {
         const struct fs_node_slot *slot = node->slot;

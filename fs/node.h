@@ -88,6 +88,9 @@ int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob 
                  uint64_t unique, bool replay, struct fs_node_opened *ret);
 void fs_node_release(struct fs_nodes *nodes, uint64_t fh); /* of one that is gone: nothing */
 
+/* The request `unique` opened nothing after all: gives back the handle that it may have. */
+void fs_node_abandon(struct fs_nodes *nodes, uint64_t nodeid, uint64_t unique);
+
 /* Ends lookups of a node that is open and reads another blob than this. true: it was one. */
 bool fs_node_supersede(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob);
 

@@ -247,9 +247,9 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         if (r == 0)
                 return;
         if (r != -ENOENT && r != -EUCLEAN)
-                fuse_reply_err(req, fs_errno_of_disk(r));
+                fs_hit_refuse(req, &hit, fs_errno_of_disk(r));
         else if (fi->flags & O_NONBLOCK)
-                fuse_reply_err(req, EAGAIN);
+                fs_hit_refuse(req, &hit, EAGAIN);
         else
                 fs_park_open(req, &hit);
 }
@@ -259,12 +259,12 @@ void fs_answer_open(fuse_req_t req, const struct fs_hit *hit, const struct fetch
         int r;
 
         if (cause->kind != FETCH_OK) {
-                fuse_reply_err(req, fs_errno(cause));
+                fs_hit_refuse(req, hit, fs_errno(cause));
                 return;
         }
         r = fs_hit_open(req, hit);
         if (r < 0)
-                fuse_reply_err(req, fs_errno_of_disk(r));
+                fs_hit_refuse(req, hit, fs_errno_of_disk(r));
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -123,7 +123,10 @@ static void let_go(struct fs_parked_set *set, struct parked *parked, int error)
 
         if (!claim(set, parked))
                 return;
-        fuse_reply_err(parked->req, error);
+        if (parked->kind == PARKED_OPEN)
+                fs_hit_refuse(parked->req, &parked->hit, error);
+        else
+                fuse_reply_err(parked->req, error);
         fs_journal_unpark(parked->server->journal, parked->slot);
 
         bool left = parked->kind == PARKED_OPEN ? fetch_leave_blob(fetch, &parked->waiter)

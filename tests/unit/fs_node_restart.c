@@ -258,3 +258,20 @@ Test(fs_node_restart, fault_65_full_table_is_settled_in_no_time)
                   (long)(fetch_now_ms() - start));
         cr_expect_eq(dropped_count, FS_NODES_MAX - 512);
 }
+
+/* The worker took a handle and died; the next one answers the OPEN with an error. */
+Test(fs_node_restart, fault_47_replayed_open_that_fails_leaves_no_handle)
+{
+        uint64_t nodeid = lookup(1);
+        struct cas_blob blob = {.fd = -1, .inode = 3, .mtime = 1000, .size = 30};
+        struct fs_node_opened opened;
+
+        cr_assert_eq(fs_node_open(nodes, nodeid, &blob, 0, 4242, false, &opened), 0);
+        restart();
+        cr_assert(is_open_node(nodeid));
+        fs_node_abandon(nodes, nodeid, 4243);
+        cr_expect(is_open_node(nodeid), "another request's");
+        fs_node_abandon(nodes, nodeid, 4242);
+        cr_expect_not(is_open_node(nodeid));
+        fs_node_abandon(nodes, nodeid, 4242);
+}
