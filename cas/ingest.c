@@ -37,6 +37,12 @@ static int stick(struct cas_ingest *ingest, int error)
         return ingest->error;
 }
 
+/* An error of the disk, which must not pass for a verdict on the bytes. */
+static int of_disk(int error)
+{
+        return error == -EFBIG || error == -EBADMSG ? -EIO : error;
+}
+
 static int open_part(struct cas_ingest *ingest)
 {
         int dir = cas_store_ingest_dir(ingest->store);
@@ -44,8 +50,11 @@ static int open_part(struct cas_ingest *ingest)
 
         cas_digest_format(&ingest->digest, hex);
         snprintf(ingest->name, sizeof(ingest->name), "%s.part", hex);
-        if (unlinkat(dir, ingest->name, 0) < 0 && errno != ENOENT)
-                return -errno;
+
+        int r = cas_store_clear_staging(ingest->store, ingest->name);
+
+        if (r < 0)
+                return r;
         ingest->fd =
             openat(dir, ingest->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         return ingest->fd < 0 ? -errno : 0;
@@ -70,7 +79,7 @@ int cas_ingest_begin(struct cas_store *store, const struct cas_digest *digest, u
         int r = cas_hash_new(&ingest->hash);
 
         if (r == 0)
-                r = open_part(ingest);
+                r = of_disk(open_part(ingest));
         if (r < 0) {
                 cas_ingest_free(ingest);
                 return r;
@@ -106,7 +115,7 @@ int cas_ingest_expect(struct cas_ingest *ingest, uint64_t size)
 
         int r = reserve(ingest, size);
 
-        return r < 0 ? stick(ingest, r) : 0;
+        return r < 0 ? stick(ingest, of_disk(r)) : 0;
 }
 
 int cas_ingest_write(struct cas_ingest *ingest, const void *bytes, size_t length)
@@ -121,7 +130,7 @@ int cas_ingest_write(struct cas_ingest *ingest, const void *bytes, size_t length
         int r = cas_io_write_at(ingest->fd, bytes, length, ingest->offset);
 
         if (r < 0)
-                return stick(ingest, r);
+                return stick(ingest, of_disk(r));
         cas_hash_update(ingest->hash, bytes, length);
         ingest->offset += length;
         return 0;
@@ -194,12 +203,15 @@ static int publish(struct cas_ingest *ingest)
                 }
                 if (r != -EEXIST)
                         return r;
-                if (cas_store_open_blob(ingest->store, &ingest->digest, &there) == 0) {
+                r = cas_store_open_blob(ingest->store, &ingest->digest, &there);
+                if (r == 0) {
                         close(there.fd);
                         return 0; /* the same bytes, verified; ours are not needed */
                 }
-                r = cas_store_refuse(ingest->store, &ingest->digest);
-                if (r < 0)
+                /* Only this says that it is none; out of descriptors it may well be one. */
+                if (r == -EUCLEAN)
+                        r = cas_store_refuse(ingest->store, &ingest->digest);
+                if (r < 0 && r != -ENOENT)
                         return r;
         }
         return -EEXIST;
@@ -212,11 +224,11 @@ int cas_ingest_commit(struct cas_ingest *ingest, const char *source)
         if (r == 0)
                 r = verify(ingest);
         if (r == 0)
-                r = seal(ingest, source);
+                r = of_disk(seal(ingest, source));
         if (r == 0)
-                r = publish(ingest);
+                r = of_disk(publish(ingest));
         if (r == 0 && fsync(cas_store_blobs_dir(ingest->store)) < 0)
-                r = -errno;
+                r = of_disk(-errno);
         return r < 0 ? stick(ingest, r) : 0;
 }
 

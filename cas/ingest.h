@@ -11,7 +11,8 @@
  * Errors: -errno; the first one is sticky.
  *   -EFBIG    more bytes than the bound allows
  *   -EBADMSG  more or fewer bytes than declared, or another digest
- *   else      the cache's disk: -ENOSPC, -EDQUOT, -EROFS, -EIO, -EMFILE, …
+ *   else      the cache's disk: -ENOSPC, -EDQUOT, -EROFS, -EIO, -EMFILE, …; never the
+ *             two above, which a disk may have too (they become -EIO)
  * Threads: one owner at a time. Does not log.
  */
 #ifndef CAS_INGEST_H

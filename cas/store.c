@@ -239,14 +239,13 @@ int cas_store_revalidate(const struct cas_store *store, const struct cas_digest 
 }
 
 /* A directory that is not empty: aside it goes, under a name nothing else has. */
-static int set_aside(const struct cas_store *store, const char *hex)
+static int set_aside(const struct cas_store *store, int dir, const char *name)
 {
         for (int i = 0; i < 1000; i++) {
-                char name[CAS_DIGEST_HEX + 16];
+                char aside[CAS_DIGEST_HEX + 32];
 
-                snprintf(name, sizeof(name), "%s.%d", hex, i);
-                if (renameat2(store->layout.blobs, hex, store->layout.quarantine, name,
-                              RENAME_NOREPLACE) == 0)
+                snprintf(aside, sizeof(aside), "%s.%d", name, i);
+                if (renameat2(dir, name, store->layout.quarantine, aside, RENAME_NOREPLACE) == 0)
                         return 0;
                 if (errno != EEXIST && errno != ENOTEMPTY)
                         return -errno;
@@ -254,20 +253,30 @@ static int set_aside(const struct cas_store *store, const char *hex)
         return -EEXIST;
 }
 
+static int take_away(const struct cas_store *store, int dir, const char *name)
+{
+        if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR && errno != EPERM)
+                return -errno;
+        if (unlinkat(dir, name, AT_REMOVEDIR) == 0)
+                return 0;
+        if (errno != ENOTEMPTY && errno != EEXIST)
+                return -errno;
+        return set_aside(store, dir, name);
+}
+
 int cas_store_refuse(const struct cas_store *store, const struct cas_digest *digest)
 {
         char hex[CAS_DIGEST_HEX + 1];
 
         cas_digest_format(digest, hex);
-        if (unlinkat(store->layout.blobs, hex, 0) == 0 || errno == ENOENT)
-                return 0;
-        if (errno != EISDIR && errno != EPERM)
-                return -errno;
-        if (unlinkat(store->layout.blobs, hex, AT_REMOVEDIR) == 0)
-                return 0;
-        if (errno != ENOTEMPTY && errno != EEXIST)
-                return -errno;
-        return set_aside(store, hex);
+        return take_away(store, store->layout.blobs, hex);
+}
+
+int cas_store_clear_staging(const struct cas_store *store, const char *name)
+{
+        return take_away(store, store->layout.ingest, name);
 }
 
 int cas_store_list(const struct cas_store *store, int (*each)(void *arg, const struct cas_digest *),

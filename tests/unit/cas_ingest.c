@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 
 #define TEXT   "an asset that is downloaded"
 #define LENGTH (sizeof(TEXT) - 1)
@@ -282,6 +283,71 @@ Test(cas_ingest, fault_43_out_of_descriptors)
         expect_nothing(store, &digest);
         publish_text(store, TEXT);
         expect_published(store, &digest, LENGTH);
+        cas_store_free(store);
+}
+
+/* Publishing finds a blob that it cannot open now; that says nothing against the blob. */
+Test(cas_ingest, fault_43_publishing_out_of_descriptors_removes_no_blob)
+{
+        struct cas_store *store = open_cache();
+        struct cas_digest digest = publish_text(store, TEXT);
+        struct cas_ingest *ingest = begin(store, &digest, 1000, LENGTH);
+        struct cas_blob first;
+        struct cas_blob second;
+
+        cr_assert_eq(cas_store_look(store, &digest, &first), CAS_VERIFIED);
+        cr_assert_eq(cas_ingest_write(ingest, TEXT, LENGTH), 0);
+
+        struct rlimit before = spend_descriptors();
+        int r = cas_ingest_commit(ingest, NULL);
+
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+        cas_ingest_free(ingest);
+        cr_expect_eq(r, -EMFILE);
+        cr_assert_eq(cas_store_look(store, &digest, &second), CAS_VERIFIED);
+        cr_expect_eq(first.inode, second.inode);
+        cas_store_free(store);
+}
+
+Test(cas_ingest, fault_40_directory_in_the_staging_place_is_moved_aside)
+{
+        struct cas_digest digest = digest_of_text(TEXT);
+        struct cas_store *store = open_cache();
+        struct scratch_path part = in_cache("ingest", &digest, ".part");
+        char inner[600];
+
+        cr_assert_eq(mkdir(scratch_at(part.text).text, 0700), 0);
+        publish_text(store, TEXT);
+        expect_published(store, &digest, LENGTH);
+        cr_assert_eq(mkdir(scratch_at(part.text).text, 0700), 0);
+        snprintf(inner, sizeof(inner), "%s/file", part.text);
+        scratch_write(inner, "", 0);
+        publish_text(store, TEXT);
+        expect_published(store, &digest, LENGTH);
+        cr_expect_eq(scratch_count("cache/quarantine"), 1, "the one with content");
+        cas_store_free(store);
+}
+
+/* Verdicts are the ingest's; the disk's own EFBIG is a failure of the disk. */
+Test(cas_ingest, errors_of_the_disk_are_not_verdicts)
+{
+        struct cas_digest digest = digest_of_text(TEXT);
+        struct cas_store *store = open_cache();
+        struct cas_ingest *ingest = begin(store, &digest, 1000, LENGTH);
+        struct rlimit before;
+
+        cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+
+        struct rlimit small = {.rlim_cur = LENGTH / 2, .rlim_max = before.rlim_max};
+
+        signal(SIGXFSZ, SIG_IGN);
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+
+        int r = cas_ingest_write(ingest, TEXT, LENGTH);
+
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+        cas_ingest_free(ingest);
+        cr_expect_eq(r, -EIO);
         cas_store_free(store);
 }
 
