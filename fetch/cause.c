@@ -24,6 +24,7 @@ void fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char
         fetch_make_printable(cause->text);
         cause->kind = kind;
         cause->error = 0;
+        cause->claimed = false;
 }
 
 void fetch_cause_set_disk(struct fetch_cause *cause, int error, const char *doing)
@@ -34,11 +35,14 @@ void fetch_cause_set_disk(struct fetch_cause *cause, int error, const char *doin
 
 void fetch_cause_merge(struct fetch_cause *worst, const struct fetch_cause *other)
 {
-        if (worst->kind == FETCH_OK || other->kind < worst->kind || !fetch_cause_is_sources(other))
+        bool stays = worst->kind >= FETCH_DISK; /* whatever the sources after it say */
+
+        if (worst->kind == FETCH_OK || other->kind >= FETCH_DISK ||
+            (!stays && other->kind < worst->kind))
                 *worst = *other;
 }
 
 bool fetch_cause_is_sources(const struct fetch_cause *cause)
 {
-        return cause->kind < FETCH_DISK;
+        return cause->kind < FETCH_DISK || cause->claimed;
 }

@@ -20,7 +20,7 @@ enum fetch_kind {
         FETCH_UNREACHABLE,   /* not resolved, or not connected to */
         FETCH_ORIGIN_FAILED, /* anything else the origin did */
         FETCH_NOT_FOUND,     /* 404, 410, no such file, no source at all */
-        /* Not a source's fault: these end a flight at once. */
+        /* Not a source's fault: these end a flight at once (but see `claimed`). */
         FETCH_DISK,      /* the cache's disk; `error` says what */
         FETCH_CANCELLED, /* we are stopping */
 };
@@ -30,9 +30,10 @@ enum fetch_kind {
 
 struct fetch_cause {
         enum fetch_kind kind;
-        int error;                     /* FETCH_DISK: a positive errno; else 0 */
-        int status;                    /* the last HTTP status, or 0 */
-        char text[FETCH_TEXT_MAX];     /* the cause in words, printable, one line */
+        int error;                 /* FETCH_DISK: a positive errno; else 0 */
+        bool claimed;              /* FETCH_DISK: no room for a size that only the source claims */
+        int status;                /* the last HTTP status, or 0 */
+        char text[FETCH_TEXT_MAX]; /* the cause in words, printable, one line */
         char source[FETCH_SOURCE_MAX]; /* the URL without its secrets, or "" */
 };
 

@@ -83,6 +83,9 @@ void fetch_source_refused(const struct fetch_job *job, int error, struct fetch_c
                                 "not the %" PRIu64 " bytes that the catalog says", job->declared);
         else
                 fetch_cause_set_disk(ret, -error, "the cache's disk");
+        /* With not a byte written it was the size for which there is no room. */
+        ret->claimed = (error == -ENOSPC || error == -EDQUOT) && job->ingest &&
+                       job->declared == CAS_SIZE_UNKNOWN && cas_ingest_offset(job->ingest) == 0;
 }
 
 void fetch_http_source(const struct fetch_job *job, struct http_loop *loop, const char *url,

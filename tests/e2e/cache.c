@@ -253,6 +253,15 @@ Test(cache, fault_67_made_private)
         world_end(&world);
 }
 
+static void mount_small_cache(const struct world *world)
+{
+        cr_assert_eq(
+            world_shell("cd '%s' && truncate -s 8M disk && mkfs.ext4 -q -I 256 disk && "
+                        "mkdir -m 700 cache && mount -o loop disk cache && chmod 700 cache",
+                        world->dir),
+            0);
+}
+
 Test(cache, full_disk)
 {
         struct world world;
@@ -263,15 +272,37 @@ Test(cache, full_disk)
         world_asset(&world, 200000, small);
         world_asset(&world, 8000000, big);
         world_origin(&world);
-        cr_assert_eq(
-            world_shell("cd '%s' && truncate -s 8M disk && mkfs.ext4 -q -I 256 disk && "
-                        "mkdir -m 700 cache && mount -o loop disk cache && chmod 700 cache",
-                        world.dir),
-            0);
+        mount_small_cache(&world);
         world_mount(&world, "--origin", world_url(&world, "ok"));
         cr_expect_eq(world_open(world_path(&world, big)), ENOSPC);
         cr_expect_eq(world_logged(&world, "errno=ENOSPC"), 1);
         cr_expect_eq(world_open(world_path(&world, small)), 0);
+        world_unmount(&world);
+        cr_expect_eq(world_shell("umount '%s'", world.cache), 0);
+        world_end(&world);
+}
+
+/* A length that only the origin claims fills no disk. */
+Test(cache, full_disk_by_a_length_that_is_a_lie)
+{
+        struct world world;
+        char hex[HEX];
+        char other[HEX];
+        char liar[WORLD_PATH];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_asset(&world, SIZE, other);
+        world_origin(&world);
+        mount_small_cache(&world);
+        snprintf(liar, sizeof(liar), "%s", world_url(&world, "length-4000000000"));
+        world_mount(&world, "--origin", liar, "--origin", world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_logged(&world, "event=failed"), 0);
+        world_unmount(&world);
+        world_mount(&world, "--origin", liar, "--origin", world_url(&world, "status-404"));
+        cr_expect_eq(world_open(world_path(&world, other)), ENOSPC);
+        cr_expect_eq(world_logged(&world, "sources=2"), 1);
         world_unmount(&world);
         cr_expect_eq(world_shell("umount '%s'", world.cache), 0);
         world_end(&world);

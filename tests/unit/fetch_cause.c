@@ -62,6 +62,20 @@ Test(fetch_cause, what_is_no_sources_fault_overrides_all)
         }
 }
 
+Test(fetch_cause, no_room_for_a_claimed_size_is_the_sources_and_stays)
+{
+        struct fetch_cause worst = {0};
+        struct fetch_cause disk = {0};
+        struct fetch_cause missing = of_kind(FETCH_NOT_FOUND);
+
+        fetch_cause_set_disk(&disk, ENOSPC, "reserve");
+        disk.claimed = true;
+        cr_expect(fetch_cause_is_sources(&disk), "the next one may claim less");
+        fetch_cause_merge(&worst, &disk);
+        fetch_cause_merge(&worst, &missing);
+        cr_expect_eq(worst.error, ENOSPC);
+}
+
 Test(fetch_cause, only_disk_and_cancellation_are_not_the_sources)
 {
         for (int kind = FETCH_OK; kind <= FETCH_CANCELLED; kind++) {
