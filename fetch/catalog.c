@@ -56,7 +56,7 @@ static int complain_at(struct catalog_builder *builder, const char *path, unsign
 
         if (head < FETCH_CATALOG_WHY)
                 vsnprintf(builder->why + head, (size_t)(FETCH_CATALOG_WHY - head), format, args);
-        fetch_make_printable(builder->why);
+        fetch_make_quotable(builder->why);
         return -EINVAL;
 }
 
@@ -234,8 +234,8 @@ static int read_bytes(const char *path, struct fetch_catalog_text *ret, char why
         if (!ret->bytes)
                 return -ENOMEM;
         while (ret->length < room) {
-                ssize_t got = cas_io_read_at(fd, ret->bytes + ret->length, room - ret->length,
-                                             ret->length);
+                ssize_t got =
+                    cas_io_read_at(fd, ret->bytes + ret->length, room - ret->length, ret->length);
 
                 if (got < 0)
                         return complain_of_file(path, (int)got, why, "%s", strerror((int)-got));

@@ -14,6 +14,17 @@ void fetch_make_printable(char *text)
                         *text = '?';
 }
 
+void fetch_make_quotable(char *text)
+{
+        fetch_make_printable(text);
+        for (; *text; text++) {
+                if (*text == '"')
+                        *text = '\'';
+                else if (*text == '\\')
+                        *text = '?';
+        }
+}
+
 void fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char *format, ...)
 {
         va_list args;
@@ -21,7 +32,7 @@ void fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char
         va_start(args, format);
         vsnprintf(cause->text, sizeof(cause->text), format, args);
         va_end(args);
-        fetch_make_printable(cause->text);
+        fetch_make_quotable(cause->text);
         cause->kind = kind;
         cause->error = 0;
         cause->claimed = false;

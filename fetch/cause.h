@@ -33,11 +33,11 @@ struct fetch_cause {
         int error;                 /* FETCH_DISK: a positive errno; else 0 */
         bool claimed;              /* FETCH_DISK: no room for a size that only the source claims */
         int status;                /* the last HTTP status, or 0 */
-        char text[FETCH_TEXT_MAX]; /* the cause in words, printable, one line */
+        char text[FETCH_TEXT_MAX]; /* the cause in words, quotable, one line */
         char source[FETCH_SOURCE_MAX]; /* the URL without its secrets, or "" */
 };
 
-/* Sets kind and text; source and status stay. The text is cut to size and made printable. */
+/* Sets kind and text; source and status stay. The text is cut to size and made quotable. */
 __attribute__((format(printf, 3, 4))) void
 fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char *format, ...);
 
@@ -52,5 +52,8 @@ bool fetch_cause_is_sources(const struct fetch_cause *cause);
 
 /* Replaces bytes that are not printable ASCII by '?' so that foreign text cannot forge lines. */
 void fetch_make_printable(char *text);
+
+/* Makes it printable, and replaces what would end or escape a "..." that it is put into. */
+void fetch_make_quotable(char *text);
 
 #endif

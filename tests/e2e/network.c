@@ -773,6 +773,9 @@ Test(network, fault_69_control_bytes_are_not_shown)
         cr_expect_neq(world_open(world_path(&world, hex)), 0);
         cr_expect_eq(world_logged(&world, "event=failed"), 1);
         cr_expect_eq(world_shell("LC_ALL=C grep -q '[[:cntrl:]]' '%s'", world.log), 1);
+        cr_expect_eq(
+            world_shell("grep 'event=failed' '%s' | tr -dc '\"\\\\' | grep -qx '\"\"'", world.log),
+            0, "two quotes, and no backslash");
         cr_expect_not(
             strpbrk(world_xattr(world_path(&world, hex), "user.assetfs.error"), "\x1b\x07\n"));
         world_end(&world);

@@ -28,7 +28,7 @@
  *   /slow-loop/<sha256>      … after two seconds
  *   /to-user/<sha256>        a redirect to ok, with a name and a password in the URL
  *   /to-ftp/<sha256>         a redirect to that scheme (file, ftp, gopher)
- *   /control/<sha256>        a redirect whose Location holds control bytes
+ *   /control/<sha256>        a redirect whose Location holds control bytes and quotes
  *   /headers-100/<sha256>    ok after that many KiB of headers
  *   /interim-100/<sha256>    … of 103 answers
  *   /trailers-100/<sha256>   … and after a chunked body, of trailers
@@ -369,7 +369,7 @@ static void answer(struct request *request)
                 snprintf(location, sizeof(location), "/%s/%s", mode, request->name);
                 redirect(request, location);
         } else if (strcmp(mode, "control") == 0)
-                redirect(request, "ftp://127.0.0.1/\x1b[31m\x07red");
+                redirect(request, "ftp://127.0.0.1/\x1b[31m\x07red\"=\\");
         else if (strncmp(mode, "to-", 3) == 0)
                 answer_to_scheme(request, mode + 3);
         else if ((number = numbered(mode, "redirects-")) >= 0)

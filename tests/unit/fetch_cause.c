@@ -132,3 +132,12 @@ Test(fetch_cause, fault_69_a_header_of_the_origin_forges_no_line)
         fetch_cause_set(&cause, FETCH_ORIGIN_FAILED, "Location: %s", "x\r\nlevel=error\x1b[2J");
         cr_expect_str_eq(cause.text, "Location: x??level=error?[2J");
 }
+
+/* The words stand in quotes in a line of key=value pairs. */
+Test(fetch_cause, fault_69_a_header_of_the_origin_forges_no_field)
+{
+        struct fetch_cause cause = {0};
+
+        fetch_cause_set(&cause, FETCH_DENIED, "redirect: %s", "x\" errno=OK cause=\"\\");
+        cr_expect_str_eq(cause.text, "redirect: x' errno=OK cause='?");
+}
