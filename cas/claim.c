@@ -24,8 +24,7 @@
 #define LOCK_TRIES    100
 #define LOCK_PAUSE_US 20000
 
-__attribute__((format(printf, 3, 4))) static int fail(int error, char why[CAS_WHY],
-                                                      const char *format, ...)
+int cas_why(int error, char why[CAS_WHY], const char *format, ...)
 {
         va_list args;
 
@@ -94,27 +93,27 @@ static int open_root(const char *path, uid_t uid, gid_t gid, char why[CAS_WHY])
                 int r = make_path(path);
 
                 if (r < 0)
-                        return fail(r, why, "cannot make the cache directory: %s", strerror(-r));
+                        return cas_why(r, why, "cannot make the cache directory: %s", strerror(-r));
                 fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         }
         if (fd < 0 || fstat(fd, &st) < 0)
-                return fail(-errno, why, "cannot open the cache directory: %s", strerror(errno));
+                return cas_why(-errno, why, "cannot open the cache directory: %s", strerror(errno));
 
         if (st.st_mode & 022)
-                return fail(-EPERM, why,
-                            "the cache directory is writable by others (mode %04o): "
-                            "make it 0700",
-                            st.st_mode & 07777);
+                return cas_why(-EPERM, why,
+                               "the cache directory is writable by others (mode %04o): "
+                               "make it 0700",
+                               st.st_mode & 07777);
 
         int r = give_away(fd, uid, gid, &st);
 
         if (r < 0)
-                return fail(r, why, "cannot give the cache directory to uid %u: %s", uid,
-                            strerror(-r));
+                return cas_why(r, why, "cannot give the cache directory to uid %u: %s", uid,
+                               strerror(-r));
         if (st.st_uid != uid)
-                return fail(-EPERM, why,
-                            "the cache directory belongs to uid %u, the worker runs as uid %u",
-                            st.st_uid, uid);
+                return cas_why(-EPERM, why,
+                               "the cache directory belongs to uid %u, the worker runs as uid %u",
+                               st.st_uid, uid);
         return cas_io_steal_fd(&fd);
 }
 
@@ -169,20 +168,20 @@ static int take_lock(int root, char why[CAS_WHY])
         if (fd < 0 && errno == EROFS)
                 fd = openat(root, "lock", O_RDONLY | flags);
         if (fd < 0 || fstat(fd, &st) < 0)
-                return fail(-errno, why, "cannot open the cache's lock: %s", strerror(errno));
+                return cas_why(-errno, why, "cannot open the cache's lock: %s", strerror(errno));
         if (!S_ISREG(st.st_mode))
-                return fail(-EINVAL, why, "the cache's lock is no regular file");
+                return cas_why(-EINVAL, why, "the cache's lock is no regular file");
         int r = lock(fd);
 
         if (r == -EWOULDBLOCK)
-                return fail(-EBUSY, why, "another assetfs (pid %d) uses this cache",
-                            lock_holder(fd));
+                return cas_why(-EBUSY, why, "another assetfs (pid %d) uses this cache",
+                               lock_holder(fd));
         if (r < 0)
-                return fail(r, why, "cannot lock the cache: %s", strerror(-r));
+                return cas_why(r, why, "cannot lock the cache: %s", strerror(-r));
         r = writable ? write_holder(fd) : 0;
 
         if (r < 0)
-                return fail(r, why, "cannot write the cache's lock: %s", strerror(-r));
+                return cas_why(r, why, "cannot write the cache's lock: %s", strerror(-r));
         return cas_io_steal_fd(&fd);
 }
 

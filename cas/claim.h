@@ -14,6 +14,10 @@
 
 #define CAS_WHY 256 /* bytes of an explanation, with its NUL */
 
+/* Fills `why`, cut to its size; returns `error`. */
+__attribute__((format(printf, 3, 4))) int cas_why(int error, char why[CAS_WHY], const char *format,
+                                                  ...);
+
 struct cas_claim {
         int root; /* the directory, O_RDONLY */
         int lock; /* the locked file in it */

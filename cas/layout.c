@@ -11,22 +11,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-__attribute__((format(printf, 3, 4))) static int fail(int error, char why[CAS_WHY],
-                                                      const char *format, ...)
-{
-        va_list args;
-
-        va_start(args, format);
-        vsnprintf(why, CAS_WHY, format, args);
-        va_end(args);
-        return error;
-}
 
 static int open_directory(int root, const char *name, char why[CAS_WHY])
 {
@@ -35,7 +23,8 @@ static int open_directory(int root, const char *name, char why[CAS_WHY])
         if (mkdirat(root, name, 0700) == 0 || errno == EEXIST || errno == EROFS)
                 fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
-                return fail(-errno, why, "cannot open %s in the cache: %s", name, strerror(errno));
+                return cas_why(-errno, why, "cannot open %s in the cache: %s", name,
+                               strerror(errno));
         return fd;
 }
 
@@ -68,9 +57,9 @@ static int probe(int lock, char why[CAS_WHY])
 
         if (r == 0 || r == -ENOSPC || r == -EDQUOT || r == -EROFS || r == -EBADF)
                 return 0;
-        return fail(r, why,
-                    "the cache's file system keeps no extended attributes (%s); choose another one",
-                    strerror(-r));
+        return cas_why(
+            r, why, "the cache's file system keeps no extended attributes (%s); choose another one",
+            strerror(-r));
 }
 
 static int open_all(const struct cas_claim *claim, struct cas_layout *layout, char why[CAS_WHY])

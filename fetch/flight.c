@@ -7,10 +7,10 @@
 #include "fetch/attempt.h"
 #include "fetch/clock.h"
 #include "fetch/memory.h"
+#include "fetch/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #define REMEMBERED_FAILURES 4096
@@ -174,23 +174,9 @@ static void *run(void *arg)
 /* Under the lock. Another thread if there may be one; false when nobody would fly. */
 static bool ensure_thread(struct fetch_flights *flights)
 {
-        pthread_attr_t attributes;
-        pthread_t thread;
-        sigset_t all;
-        sigset_t before;
-
         if (flights->threads >= flights->config.max_downloads)
                 return true;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        pthread_attr_init(&attributes);
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-
-        bool made = pthread_create(&thread, &attributes, run, flights) == 0;
-
-        pthread_attr_destroy(&attributes);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (made)
+        if (fetch_thread_start(NULL, run, flights) == 0)
                 flights->threads++;
         return flights->threads > 0;
 }

@@ -4,7 +4,8 @@
  */
 #include "fetch/helper.h"
 
-#include <signal.h>
+#include "fetch/thread.h"
+
 #include <stddef.h>
 
 void fetch_helper_init(struct fetch_helper *helper)
@@ -42,20 +43,9 @@ static void *run(void *arg)
 /* Under the lock. */
 static bool ensure_thread(struct fetch_helper *helper)
 {
-        pthread_attr_t attributes;
-        pthread_t thread;
-        sigset_t all;
-        sigset_t before;
-
         if (helper->running)
                 return true;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        pthread_attr_init(&attributes);
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        helper->running = pthread_create(&thread, &attributes, run, helper) == 0;
-        pthread_attr_destroy(&attributes);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        helper->running = fetch_thread_start(NULL, run, helper) == 0;
         return helper->running;
 }
 

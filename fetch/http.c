@@ -5,10 +5,10 @@
 #include "fetch/http.h"
 
 #include "fetch/http_transfer.h"
+#include "fetch/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 struct http_loop {
@@ -178,8 +178,6 @@ static void *run(void *arg)
 int http_loop_new(const struct http_config *config, struct http_loop **ret)
 {
         struct http_loop *loop = calloc(1, sizeof(*loop));
-        sigset_t all;
-        sigset_t before;
 
         if (!loop)
                 return -ENOMEM;
@@ -190,16 +188,13 @@ int http_loop_new(const struct http_config *config, struct http_loop **ret)
                 free(loop);
                 return -ENOMEM;
         }
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
 
-        int r = pthread_create(&loop->thread, NULL, run, loop);
+        int r = fetch_thread_start(&loop->thread, run, loop);
 
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (r != 0) {
+        if (r < 0) {
                 curl_multi_cleanup(loop->multi);
                 free(loop);
-                return -r;
+                return r;
         }
         *ret = loop;
         return 0;

@@ -5,12 +5,12 @@
 #include "fs/parked.h"
 
 #include "fetch/clock.h"
+#include "fetch/thread.h"
 #include "fs/opener.h"
 #include "fs/ops.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -211,8 +211,6 @@ int fs_parked_new(struct fs_server *server, struct fs_parked_set **ret)
 {
         struct fs_parked_set *set = calloc(1, sizeof(*set));
         pthread_condattr_t monotonic;
-        sigset_t all;
-        sigset_t before;
 
         if (!set)
                 return -ENOMEM;
@@ -224,15 +222,11 @@ int fs_parked_new(struct fs_server *server, struct fs_parked_set **ret)
         pthread_cond_init(&set->changed, &monotonic);
         pthread_condattr_destroy(&monotonic);
 
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
+        int r = fetch_thread_start(&set->watcher, watch, set);
 
-        int r = pthread_create(&set->watcher, NULL, watch, set);
-
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (r != 0) {
+        if (r < 0) {
                 free(set);
-                return -r;
+                return r;
         }
         *ret = set;
         return 0;

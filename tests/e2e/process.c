@@ -367,7 +367,7 @@ Test(process, fault_72_noise_does_not_interrupt)
         world_end(&world);
 }
 
-Test(process, sigterm_gives_waiters_an_errno)
+Test(process, fault_48_sigterm_gives_waiters_an_errno)
 {
         struct world world;
         struct opener opener;
@@ -384,7 +384,7 @@ Test(process, sigterm_gives_waiters_an_errno)
         world_end(&world);
 }
 
-Test(process, sigterm_with_open_files_ends_too)
+Test(process, fault_48_sigterm_with_open_files_ends_too)
 {
         struct world world;
         char hex[HEX];
