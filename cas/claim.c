@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LOCK_TRIES    100
@@ -74,10 +76,24 @@ static bool is_empty(int directory)
         return empty;
 }
 
-/* A directory that root made, or that an operator made as root, is given to the user. */
-static int give_away(int fd, uid_t uid, gid_t gid, struct stat *st)
+/* Did no link lead there? Whoever may put links on the way could make root give away any other
+ * empty directory. */
+static bool is_direct(const char *path, const struct stat *st)
 {
-        if (st->st_uid == uid || geteuid() != 0 || st->st_uid != 0 || !is_empty(fd))
+        struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                               .resolve = RESOLVE_NO_SYMLINKS};
+        struct stat found;
+        _cleanup_close_ int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+        return fd >= 0 && fstat(fd, &found) == 0 && found.st_dev == st->st_dev &&
+               found.st_ino == st->st_ino;
+}
+
+/* A directory that root made, or that an operator made as root, is given to the user. */
+static int give_away(int fd, const char *path, uid_t uid, gid_t gid, struct stat *st)
+{
+        if (st->st_uid == uid || geteuid() != 0 || st->st_uid != 0 || !is_empty(fd) ||
+            !is_direct(path, st))
                 return 0;
         if (fchown(fd, uid, gid) < 0 || fchmod(fd, 0700) < 0 || fstat(fd, st) < 0)
                 return -errno;
@@ -105,7 +121,7 @@ static int open_root(const char *path, uid_t uid, gid_t gid, char why[CAS_WHY])
                                "make it 0700",
                                st.st_mode & 07777);
 
-        int r = give_away(fd, uid, gid, &st);
+        int r = give_away(fd, path, uid, gid, &st);
 
         if (r < 0)
                 return cas_why(r, why, "cannot give the cache directory to uid %u: %s", uid,

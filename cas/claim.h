@@ -26,8 +26,8 @@ struct cas_claim {
 /*
  * Claims the cache at `path` for the user `uid`. Makes what is missing, the directory
  * itself 0700 and the user's; as root it also gives an empty directory of root's to
- * the user. -EBUSY (another process holds the lock), -EPERM (writable by others, or
- * another user's), -EOPNOTSUPP (no extended attributes), -ENOTDIR, …
+ * the user, unless a symbolic link is on the way to it. -EBUSY (another process holds the lock),
+ * -EPERM (writable by others, or another user's), -EOPNOTSUPP (no extended attributes), -ENOTDIR, …
  */
 int cas_claim_make(const char *path, uid_t uid, gid_t gid, struct cas_claim *ret,
                    char why[CAS_WHY]);

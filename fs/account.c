@@ -19,7 +19,7 @@ static void take(const struct passwd *entry, struct fs_account *ret)
 }
 
 /* A uid need not have a name. */
-static void take_uid(uid_t uid, gid_t gid, struct fs_account *ret)
+void fs_account_of(uid_t uid, gid_t gid, struct fs_account *ret)
 {
         const struct passwd *entry = getpwuid(uid);
 
@@ -41,7 +41,7 @@ static int named(const char *user, struct fs_account *ret)
 
         if (errno || *user < '0' || *user > '9' || *end || uid >= UINT_MAX)
                 return -ENOENT;
-        take_uid((uid_t)uid, (gid_t)uid, ret);
+        fs_account_of((uid_t)uid, (gid_t)uid, ret);
         return 0;
 }
 
@@ -58,7 +58,7 @@ static int find_as_root(const char *user, const char *cache, struct fs_account *
                 return -ENOENT;
         }
         if (stat(cache, &st) == 0 && st.st_uid != 0) {
-                take_uid(st.st_uid, st.st_gid, ret);
+                fs_account_of(st.st_uid, st.st_gid, ret);
                 return 0;
         }
         entry = getpwnam(SYSTEM_USER);

@@ -20,4 +20,7 @@ struct fs_account {
 int fs_account_find(const char *user, const char *cache, struct fs_account *ret, char *why,
                     size_t why_size);
 
+/* The account of a user whose cache it is: its group is /etc/passwd's, else `gid`. */
+void fs_account_of(uid_t uid, gid_t gid, struct fs_account *ret);
+
 #endif

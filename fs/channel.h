@@ -25,6 +25,7 @@ enum {
 
 /* A worker's exit status when somebody unmounted. 0: it was told to end. */
 #define FS_EXIT_UNMOUNTED 3
+#define FS_EXIT_NO_EXEC   127
 
 enum fs_ask_kind {
         FS_ASK_READY = 1, /* the mount answers; the reply says whether passthrough works.

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -88,6 +89,7 @@ int cmd_mount(int argc, char **argv)
         int status;
 
         clean_descriptors();
+        signal(SIGCHLD, SIG_DFL); /* ignored, it would be inherited, and children reap themselves */
         umask(022);
         status = fs_options_parse(argc, argv, &options);
         if (status == 0)

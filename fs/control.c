@@ -5,6 +5,7 @@
 #include "fs/control.h"
 
 #include "cas/io.h"
+#include "fetch/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 
 #define WORD_MAX       32
 #define ASK_TIMEOUT_MS 30000
+#define SILENCE_MS     2000
 
 static struct sockaddr_un address_in(int root)
 {
@@ -41,7 +43,7 @@ int fs_control_open(struct fs_control *control, int root, const struct fs_accoun
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         int r = fd < 0 ? -errno : 0;
 
-        *control = (struct fs_control){-1, -1, account->uid};
+        *control = (struct fs_control){-1, -1, 0, account->uid};
         if (r < 0)
                 return r;
         become(account->uid, account->gid);
@@ -96,6 +98,7 @@ static void accept_client(struct fs_control *control)
                 return;
         if (may_speak(control, client) && control->client < 0) {
                 control->client = client;
+                control->silent_ms = fetch_now_ms() + SILENCE_MS;
                 return;
         }
         say(client, control->client < 0 ? "error: not allowed" : "error: busy");
@@ -111,6 +114,12 @@ void fs_control_answer(struct fs_control *control, const char *line)
         control->client = -1;
 }
 
+void fs_control_tick(struct fs_control *control)
+{
+        if (control->client >= 0 && control->silent_ms && fetch_now_ms() > control->silent_ms)
+                fs_control_answer(control, "error: nothing was asked");
+}
+
 enum fs_command fs_control_take(struct fs_control *control)
 {
         char word[WORD_MAX];
@@ -123,6 +132,7 @@ enum fs_command fs_control_take(struct fs_control *control)
         got = recv(control->client, word, sizeof(word), MSG_DONTWAIT);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
                 return FS_COMMAND_NONE;
+        control->silent_ms = 0;
         if (got == 7 && memcmp(word, "reload\n", 7) == 0)
                 return FS_COMMAND_RELOAD;
         /* Nothing, when it hung up. */
@@ -141,9 +151,13 @@ int fs_control_ask(const char *cache, const char *word, char *ret, size_t size)
                 return -errno;
 
         struct sockaddr_un address = address_in(root);
+        char line[WORD_MAX];
 
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-            dprintf(fd, "%s\n", word) < 0)
+            snprintf(line, sizeof(line), "%s\n", word) >= (int)sizeof(line))
+                return -errno;
+        /* Refused at once, it may have hung up; what it said is still to be read. */
+        if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 && errno != EPIPE)
                 return -errno;
         while (length + 1 < size && !memchr(ret, '\n', length)) {
                 ssize_t got;

@@ -9,9 +9,12 @@
 
 #include "fs/account.h"
 
+#include <stdint.h>
+
 struct fs_control {
         int listener;
-        int client; /* who is being answered; -1: nobody */
+        int client;        /* who is being answered; -1: nobody */
+        int64_t silent_ms; /* until then it has to say something; 0: it has */
         uid_t user;
 };
 
@@ -28,6 +31,9 @@ enum fs_command {
 /* After poll(2) said that one of the two descriptors is readable. While a client waits for
  * the answer to its command, others are told that we are busy. */
 enum fs_command fs_control_take(struct fs_control *control);
+
+/* Hangs up on a client that says nothing. To be called every second or so. */
+void fs_control_tick(struct fs_control *control);
 
 /* Ends the wait of the client, if there is one. `line` is without a newline. */
 void fs_control_answer(struct fs_control *control, const char *line);

@@ -34,7 +34,8 @@ static bool sent_round(fuse_req_t req, const struct fs_hit *hit, const struct ca
         struct fs_server *server = fuse_req_userdata(req);
 
         if (!fs_node_supersede(server->nodes, hit->ino, blob) &&
-            !fs_node_send_round(server->nodes, hit->ino, fuse_req_ctx(req)->pid, hit->ended_miss))
+            !fs_node_send_round(server->nodes, hit->ino, fuse_req_ctx(req)->pid, hit->ended_miss,
+                                hit->replay))
                 return false;
         /* For those who open without a lookup: fstat at least asks again. */
         fuse_lowlevel_notify_inval_inode(server->session, hit->ino, -1, 0);
@@ -96,8 +97,14 @@ int fs_hit_open(fuse_req_t req, const struct fs_hit *hit)
         struct fs_server *server = fuse_req_userdata(req);
         struct fs_node_opened opened;
         struct cas_blob blob;
-        int r = check_blob(server, hit, &blob);
+        int r;
 
+        /* A worker before us has opened it, and perhaps said so. */
+        if (hit->replay && fs_node_reopen(server->nodes, hit->ino, hit->unique, &opened)) {
+                reply_open(req, hit, &opened);
+                return 0;
+        }
+        r = check_blob(server, hit, &blob);
         if (r < 0)
                 return r;
         if (sent_round(req, hit, &blob)) {

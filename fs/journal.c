@@ -51,6 +51,12 @@ int fs_journal_new(struct fs_memory *memory, struct fs_journal **ret)
         if (!journal)
                 return -ENOMEM;
         journal->memory = memory;
+        /* A page that is touched for the first time while we are being killed would fail the
+         * kernel's copy, and the request with it. */
+        for (unsigned thread = 0; thread < FS_THREADS; thread++)
+                for (size_t at = 0; at < sizeof(memory->requests[thread]); at += 4096)
+                        __atomic_fetch_or((uint8_t *)&memory->requests[thread] + at, 0,
+                                          __ATOMIC_RELAXED);
         pthread_mutex_init(&journal->lock, NULL);
         *ret = journal;
         return 0;

@@ -67,5 +67,5 @@ pid_t fs_launch(int binary, const struct fs_options *options, const int fds[FD_C
         be_replaceable();
         if (place(fds, &binary) == 0)
                 syscall(SYS_execveat, binary, "", argv, environ, AT_EMPTY_PATH);
-        _exit(127);
+        _exit(FS_EXIT_NO_EXEC);
 }

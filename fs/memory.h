@@ -79,7 +79,8 @@ struct fs_memory {
 
         /* The session's INIT, saved before it was answered. */
         uint32_t init_length;         /* 0: none yet */
-        uint32_t passthrough;         /* what was answered to it */
+        uint32_t passthrough;         /* what was answered to it first */
+        uint32_t init_answered;       /* it was, once */
         _Atomic uint32_t kill_points; /* passed by all workers; only in builds for tests */
         _Alignas(8) uint8_t init[FS_INIT_BYTES];
 

@@ -36,8 +36,8 @@ static void unescape(char *text)
         *to = '\0';
 }
 
-/* The type of the topmost mount at exactly `path` into `type`; false where there is none. */
-static bool find_mount(const char *path, char type[64])
+/* The type and the device of the topmost mount at exactly `path`; false where there is none. */
+static bool find_mount(const char *path, char type[64], char device[FS_DEVICE_MAX])
 {
         FILE *file = fopen("/proc/self/mountinfo", "re");
         char *line = NULL;
@@ -48,13 +48,16 @@ static bool find_mount(const char *path, char type[64])
                 return false;
         while (getline(&line, &room, file) > 0) {
                 char point[PATH_MAX];
+                char number[FS_DEVICE_MAX];
                 const char *separator = strstr(line, " - ");
 
-                if (!separator || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
+                if (!separator || sscanf(line, "%*s %*s %31s %*s %4095s", number, point) != 2)
                         continue;
                 unescape(point);
-                if (strcmp(point, path) == 0)
-                        found = sscanf(separator, " - %63s", type) == 1;
+                if (strcmp(point, path) == 0 && sscanf(separator, " - %63s", type) == 1) {
+                        found = true;
+                        memcpy(device, number, sizeof(number));
+                }
         }
         free(line);
         fclose(file);
@@ -93,10 +96,10 @@ static int make_absolute(char *path, size_t size)
         return snprintf(path, size, "%s", joined) < (int)size ? 0 : -ENAMETOOLONG;
 }
 
-static void unmount_dead(const char *path)
+void fs_mountpoint_take_away(const char *path)
 {
         if (geteuid() == 0) {
-                umount2(path, MNT_DETACH);
+                umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
                 return;
         }
 
@@ -108,6 +111,22 @@ static void unmount_dead(const char *path)
         }
         if (child > 0)
                 waitpid(child, NULL, 0);
+}
+
+void fs_mountpoint_device(const char *path, char ret[FS_DEVICE_MAX])
+{
+        char type[64];
+
+        if (!find_mount(path, type, ret))
+                ret[0] = '\0';
+}
+
+bool fs_mountpoint_has(const char *path, const char *device)
+{
+        char found[FS_DEVICE_MAX];
+
+        fs_mountpoint_device(path, found);
+        return *device && strcmp(found, device) == 0;
 }
 
 static int complain(int error, char *why, size_t size, const char *words)
@@ -139,16 +158,17 @@ static bool is_inside(const char *path, const char *directory)
 int fs_mountpoint_prepare(char *path, size_t size, const char *cache, char *why, size_t why_size)
 {
         char type[64] = "";
+        char device[FS_DEVICE_MAX];
         struct stat st;
         int r = make_absolute(path, size);
 
         if (r < 0)
                 return complain(r, why, why_size, strerror(-r));
         if (is_dead(path)) {
-                if (!find_mount(path, type) || strcmp(type, TYPE) != 0)
+                if (!find_mount(path, type, device) || strcmp(type, TYPE) != 0)
                         return complain(-ENOTCONN, why, why_size,
                                         "a dead mount that is not an assetfs is there");
-                unmount_dead(path);
+                fs_mountpoint_take_away(path);
         }
         if (stat(path, &st) < 0)
                 return complain(-errno, why, why_size, strerror(errno));
@@ -159,7 +179,7 @@ int fs_mountpoint_prepare(char *path, size_t size, const char *cache, char *why,
 
         if (realpath(path, real) && strlen(real) < size)
                 snprintf(path, size, "%s", real);
-        if (find_mount(path, type)) {
+        if (find_mount(path, type, device)) {
                 snprintf(why, why_size, "busy: a file system of type %s is mounted there", type);
                 return -EBUSY;
         }

@@ -5,7 +5,10 @@
 #ifndef FS_MOUNTPOINT_H
 #define FS_MOUNTPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#define FS_DEVICE_MAX 32 /* bytes of "major:minor" */
 
 /*
  * Makes `path` absolute in place (at most `size` bytes) and prepares it. 0, or
@@ -13,5 +16,12 @@
  * there, inside the cache.
  */
 int fs_mountpoint_prepare(char *path, size_t size, const char *cache, char *why, size_t why_size);
+
+/* The device of what is mounted at exactly `path`; "" where nothing is. */
+void fs_mountpoint_device(const char *path, char ret[FS_DEVICE_MAX]);
+bool fs_mountpoint_has(const char *path, const char *device);
+
+/* Unmounts lazily: a mount of ours that is dead. */
+void fs_mountpoint_take_away(const char *path);
 
 #endif

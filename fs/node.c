@@ -71,7 +71,8 @@ void fs_node_set_told(struct fs_nodes *nodes, uint64_t nodeid, bool exact)
         pthread_mutex_unlock(&nodes->lock);
 }
 
-bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool ended_miss)
+bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool ended_miss,
+                        bool replay)
 {
         bool round = false;
 
@@ -82,7 +83,7 @@ bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool
         if (node) {
                 struct fs_node_slot *slot = node->slot;
 
-                round = ended_miss || (slot->told_wrong && slot->sent_round != tid);
+                round = ended_miss || (slot->told_wrong && (replay || slot->sent_round != tid));
                 slot->sent_round = round ? tid : 0;
         }
         pthread_mutex_unlock(&nodes->lock);
@@ -135,15 +136,18 @@ static void decide(struct fs_nodes *nodes, struct node *node, const struct cas_b
 {
         struct fs_node_slot *slot = node->slot;
 
+        /* A kill between these stores must not leave an id beside another file than its own. */
         if (!reads(node, blob)) {
                 node_leave_id(left, slot->backing_id);
                 slot->backing_id = 0;
+                atomic_signal_fence(memory_order_seq_cst);
                 slot->inode = blob->inode;
                 slot->mtime = blob->mtime;
         }
         slot->size = blob->size;
         slot->blocks = blob->blocks;
         slot->ctime = blob->ctime;
+        atomic_signal_fence(memory_order_seq_cst);
         if (slot->backing_id == 0)
                 slot->backing_id = id;
         else
@@ -188,6 +192,24 @@ int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob 
         }
         node_unlock(nodes, &left);
         return r;
+}
+
+bool fs_node_reopen(struct fs_nodes *nodes, uint64_t nodeid, uint64_t unique,
+                    struct fs_node_opened *ret)
+{
+        struct fs_handle handle;
+
+        pthread_mutex_lock(&nodes->lock);
+
+        const struct node *node = node_find(nodes, nodeid);
+        bool found = node && fs_handle_find(nodes->handles, unique, nodeid, &handle);
+
+        if (found)
+                *ret = (struct fs_node_opened){
+                    .fh = handle.fh,
+                    .backing_id = node->slot->passthrough ? node->slot->backing_id : 0};
+        pthread_mutex_unlock(&nodes->lock);
+        return found;
 }
 
 void fs_node_release(struct fs_nodes *nodes, uint64_t fh)

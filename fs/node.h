@@ -58,9 +58,11 @@ void fs_node_set_told(struct fs_nodes *nodes, uint64_t nodeid, bool exact);
 /*
  * Should this open, by thread `tid`, be sent round for another lookup? false where
  * the kernel knows the size, or where the same thread was sent round and came back
- * without one (a path that needs no lookup, such as /proc/self/fd/N).
+ * without one (a path that needs no lookup, such as /proc/self/fd/N). `replay`: it may
+ * be the very open that was sent round, and not have been told.
  */
-bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool ended_miss);
+bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool ended_miss,
+                        bool replay);
 
 /* Opening */
 
@@ -86,6 +88,10 @@ struct fs_node_opened {
  */
 int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob, int32_t id,
                  uint64_t unique, bool replay, struct fs_node_opened *ret);
+/* The open that the request `unique` has had already, of a worker that died; false where it
+ * has had none. */
+bool fs_node_reopen(struct fs_nodes *nodes, uint64_t nodeid, uint64_t unique,
+                    struct fs_node_opened *ret);
 void fs_node_release(struct fs_nodes *nodes, uint64_t fh); /* of one that is gone: nothing */
 
 /* The request `unique` opened nothing after all: gives back the handle that it may have. */

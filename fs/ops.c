@@ -139,6 +139,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
                         entry.ino = FS_BY_NAME;
                 else if (parent == FS_BY_NAME)
                         entry.ino = fs_view_find_name(server, name);
+                /* What a name means changes at a reload. */
+                if (entry.ino & FS_LINK)
+                        entry.entry_timeout = entry.attr_timeout = 0;
                 if (entry.ino && fs_view_stat(server, entry.ino, &entry.attr))
                         fuse_reply_entry(req, &entry);
                 else
@@ -185,7 +188,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
         (void)fi;
         if (fs_view_stat(server, ino, &st)) {
-                fuse_reply_attr(req, &st, FS_FOREVER);
+                fuse_reply_attr(req, &st, ino & FS_LINK ? 0 : FS_FOREVER);
                 return;
         }
         if (!is_asset(req, ino, &digest))

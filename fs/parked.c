@@ -270,7 +270,8 @@ static struct parked *new_parked(fuse_req_t req, enum kind kind, const struct fs
             .tid = fuse_req_ctx(req)->pid,
             .deadline_ms = slot->deadline_ms < latest_ms ? slot->deadline_ms : latest_ms,
             .references = 1, /* fetch's */
-            .interrupted = slot->interrupted,
+            /* An interruption may have died with the worker that was told of it. */
+            .interrupted = slot->interrupted || fs_journal_is_replay(),
         };
         parked->hit.ended_miss = true;
         return parked;

@@ -66,10 +66,14 @@ static ssize_t reply_to_init(struct fs_server *server, int fd, const struct iove
                 out.max_stack_depth = 1;
 
         ssize_t length = (ssize_t)(amended[0].iov_len + amended[1].iov_len);
+
+        /* Before the kernel has it: a worker that takes over goes by this. */
+        if (!server->memory->init_answered)
+                server->memory->passthrough = (flags2 & FS_ABI_PASSTHROUGH) != 0;
+
         ssize_t written = writev(fd, amended, 2);
 
-        if (written == length)
-                server->memory->passthrough = (flags2 & FS_ABI_PASSTHROUGH) != 0;
+        server->memory->init_answered = 1;
         return written < 0 && errno == ENOENT ? length : written;
 }
 
@@ -113,7 +117,12 @@ int fs_session_open(struct fs_server *server, const struct fs_options *options, 
         if (!session)
                 return -EINVAL;
 
+        int flags = fcntl(fd, F_GETFL);
         int r = fuse_session_custom_io(session, &io, fd);
+
+        /* Whatever a worker before us made of it: our threads wait in read(). */
+        if (flags >= 0 && (flags & O_NONBLOCK))
+                fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 
         if (r < 0) {
                 fuse_session_destroy(session);

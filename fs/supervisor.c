@@ -38,6 +38,7 @@
 #define SETTLED_MS 10000 /* a worker that served for so long was all right */
 #define GIVE_UP    8     /* failed workers in a row */
 #define PAUSE_MS   50    /* before the third failure's successor; doubled each time */
+#define SOON_FREE  16    /* such deaths before there is a pause after each */
 #define TICK_MS    1000
 
 struct supervisor {
@@ -70,11 +71,13 @@ struct supervisor {
         int64_t deadline_ms; /* to serve, or to end */
         int64_t start_ms;    /* when the next one is due */
         unsigned failures;   /* in a row */
+        unsigned soon;       /* deaths in a row of workers that had not served for long */
         unsigned restarts;
         struct fs_watchdog watchdog;
 
-        bool announced;  /* the mount has answered once */
-        int passthrough; /* 0, or -errno: why not */
+        char device[FS_DEVICE_MAX]; /* of the mount */
+        bool announced;             /* the mount has answered once */
+        int passthrough;            /* 0, or -errno: why not */
         bool stopping;
         bool ended;
         int status;
@@ -136,6 +139,7 @@ static void announce(struct supervisor *s)
                 return;
         }
         s->announced = true;
+        fs_mountpoint_device(s->options->mountpoint, s->device);
         s->on_ready(s->ready_arg);
         if (s->passthrough == 0)
                 fs_log(LOG_INFO, "event=mounted mountpoint=%s user=%u passthrough=on",
@@ -157,11 +161,11 @@ static void on_ready(struct supervisor *s, bool stale)
                 return;
         }
         fs_log(LOG_INFO, "event=serving worker=%d restarts=%u", s->worker, s->restarts);
-        if (s->fallback >= 0) {
-                close(s->fallback);
-                s->fallback = -1;
-                fs_log(LOG_INFO, "event=reloaded");
-        }
+        if (s->fallback < 0)
+                return;
+        close(s->fallback);
+        s->fallback = -1;
+        fs_log(LOG_INFO, "event=reloaded");
         fs_control_answer(&s->control, stale ? "error: a catalog was refused (see the log); the "
                                                "last good one goes on"
                                              : "ok");
@@ -175,7 +179,8 @@ static void answer(struct supervisor *s, const struct fs_ask *ask)
 
         switch (ask->kind) {
         case FS_ASK_READY:
-                if (!s->serving)
+                /* Not one that is being killed for a reload. */
+                if (!s->serving && (s->fallback < 0 || s->trying))
                         on_ready(s, ask->id);
                 reply.error = s->passthrough;
                 break;
@@ -209,6 +214,18 @@ static void listen_to_worker(struct supervisor *s)
                 fs_log(LOG_ERR, "event=garbled worker=%d cause=\"a message of %zd bytes\"",
                        s->worker, got);
         }
+}
+
+/* What it had said before it died: ids that are not used any more. */
+static void hear_out(struct supervisor *s)
+{
+        struct fs_ask ask;
+
+        while (s->channel >= 0 && recv(s->channel, &ask, sizeof(ask), MSG_DONTWAIT) == sizeof(ask))
+                if (ask.kind == FS_ASK_DROP)
+                        fs_backings_drop(s->backings, ask.id);
+        cas_io_close_at(&s->channel);
+        s->channel = -1;
 }
 
 /* Reload and death */
@@ -258,6 +275,20 @@ static void give_up(struct supervisor *s)
         end(s, 1);
 }
 
+/* The worker has lost the connection. If the mount is still there, somebody broke it: the
+ * kernel, when a request took longer than its request timeout, or an administrator. */
+static void on_unmount(struct supervisor *s)
+{
+        if (!fs_mountpoint_has(s->options->mountpoint, s->device)) {
+                fs_log(LOG_INFO, "event=unmounted");
+                end(s, 0);
+                return;
+        }
+        fs_log(LOG_CRIT, "event=aborted cause=\"the kernel has ended the connection\"");
+        fs_mountpoint_take_away(s->options->mountpoint);
+        end(s, 1);
+}
+
 /* It was ours to see it serve for a while, unless somebody killed it. */
 static bool counts_as_failure(const struct supervisor *s, int status)
 {
@@ -277,16 +308,29 @@ static void log_death(const struct supervisor *s, int status)
                        WEXITSTATUS(status), s->failures);
 }
 
+/* Before the next one. Whoever is killed again and again, for memory perhaps, is not started in
+ * a circle without a breath. */
+static int64_t pause_ms(struct supervisor *s)
+{
+        bool soon = s->serving && fetch_now_ms() - s->served_ms < SETTLED_MS;
+
+        s->soon = soon ? s->soon + 1 : 0;
+        if (s->failures >= 2)
+                return PAUSE_MS << (s->failures - 2);
+        return s->soon > SOON_FREE ? PAUSE_MS : 0;
+}
+
 static void on_death(struct supervisor *s, int status)
 {
         if (s->stopping) {
                 end(s, s->status);
         } else if (WIFEXITED(status) && WEXITSTATUS(status) == FS_EXIT_UNMOUNTED) {
-                fs_log(LOG_INFO, "event=unmounted");
-                end(s, 0);
+                on_unmount(s);
         } else if (!s->announced && WIFEXITED(status)) {
-                /* It has said why, in one line. */
-                end(s, WEXITSTATUS(status) == 127 ? 1 : WEXITSTATUS(status));
+                /* It has said why, in one line; unless it did not get so far. */
+                if (WEXITSTATUS(status) == FS_EXIT_NO_EXEC)
+                        fs_fail("the worker cannot be executed");
+                end(s, WEXITSTATUS(status) == FS_EXIT_NO_EXEC ? 1 : WEXITSTATUS(status));
         } else {
                 s->failures = counts_as_failure(s, status) ? s->failures + 1 : 0;
                 log_death(s, status);
@@ -294,20 +338,17 @@ static void on_death(struct supervisor *s, int status)
                 if (s->failures >= GIVE_UP)
                         give_up(s);
                 else
-                        s->start_ms =
-                            fetch_now_ms() + (s->failures < 2 ? 0 : PAUSE_MS << (s->failures - 2));
+                        s->start_ms = fetch_now_ms() + pause_ms(s);
         }
 }
 
 static void reap(struct supervisor *s)
 {
-        int status;
+        int status = W_EXITCODE(1, 0); /* where nobody can say any more */
 
-        if (s->worker == 0 || waitpid(s->worker, &status, WNOHANG) != s->worker)
+        if (s->worker == 0 || waitpid(s->worker, &status, WNOHANG) == 0)
                 return;
-        if (s->channel >= 0)
-                close(s->channel);
-        s->channel = -1;
+        hear_out(s);
 
         on_death(s, status);
         s->worker = 0;
@@ -354,12 +395,18 @@ static void tick(struct supervisor *s)
         int64_t now = fetch_now_ms();
         const char *stuck;
 
+        reap(s); /* signals can be lost; this cannot */
+        fs_control_tick(&s->control);
+        if (s->ended)
+                return;
         if (s->worker == 0) {
                 if (now >= s->start_ms)
                         start_worker(s);
         } else if (s->stopping || !s->serving) {
-                if (now >= s->deadline_ms)
+                if (now >= s->deadline_ms) {
+                        s->deadline_ms = now + TICK_MS;
                         kill_worker(s, SIGKILL);
+                }
         } else if (!s->condemned && (stuck = fs_watchdog_look(&s->watchdog, s->memory, now))) {
                 fs_log(LOG_ERR, "event=stuck worker=%d cause=\"%s for %d s\"", s->worker, stuck,
                        FS_WATCHDOG_MS / 1000);
@@ -391,6 +438,8 @@ static void loop(struct supervisor *s)
                 };
 
                 tick(s);
+                if (s->ended)
+                        break;
                 events[1].fd = s->channel;
                 poll(events, sizeof(events) / sizeof(events[0]), wait_ms(s));
                 if (events[0].revents)
@@ -500,8 +549,9 @@ static int set_up(struct supervisor *s)
 static void tear_down(struct supervisor *s)
 {
         kill_worker(s, SIGKILL);
-        if (s->worker > 0)
-                waitpid(s->worker, NULL, 0);
+        /* It may not be able to die, on a sick disk; those who wait for it must not wait on. */
+        for (int i = 0; i < 200 && s->worker > 0 && waitpid(s->worker, NULL, WNOHANG) == 0; i++)
+                usleep(10000);
         fs_control_answer(&s->control, "error: stopping");
         fs_control_close(&s->control, s->claim.root, &s->account);
         fs_mount_end(&s->mount);
@@ -528,7 +578,7 @@ int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg
                                  .memory_fd = -1,
                                  .claim = {-1, -1},
                                  .catalogs_fd = -1,
-                                 .control = {-1, -1, 0},
+                                 .control = {-1, -1, 0, 0},
                                  .signals = -1,
                                  .binary = -1,
                                  .fallback = -1,

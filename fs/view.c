@@ -12,6 +12,25 @@
 
 #define MODE 0555 /* less the umask; never a setuid or write bit */
 
+/*
+ * What the root shows: taken when somebody begins to read it, shared by all who go on.
+ * An entry's offset is made of its digest, in whose order it comes, so that whoever goes on
+ * with another snapshot, even another worker's, neither misses nor doubles what was there
+ * all the time.
+ */
+struct snapshot {
+        unsigned references; /* the view's lock */
+        size_t count;
+        size_t room;
+        struct cas_digest *digests; /* sorted, each once */
+};
+
+struct fs_view {
+        pthread_mutex_t lock;
+        struct snapshot *latest; /* lock */
+        uint64_t epoch;          /* of the catalog */
+};
+
 static void stat_common(const struct fs_server *server, mode_t type, struct stat *ret)
 {
         *ret = (struct stat){
@@ -34,20 +53,44 @@ static ino_t inode_number(const uint8_t *bytes)
         return number > FS_BY_NAME ? number : number + FS_BY_NAME + 1;
 }
 
+#define FNV_BASIS UINT64_C(0xcbf29ce484222325) /* FNV-1a */
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+        for (const uint8_t *byte = bytes; length > 0; byte++, length--)
+                hash = (hash ^ *byte) * FNV_PRIME;
+        return hash;
+}
+
 static ino_t link_inode_number(const struct fetch_name *name)
 {
-        uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+        uint64_t hash = mix(FNV_BASIS, name->name, strlen(name->name));
 
-        for (const char *c = name->name; *c; c++)
-                hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
         return inode_number((const uint8_t *)&hash);
 }
 
+/* 31 bits of what all names mean: a reload that changes any of them makes another epoch. */
+static uint64_t epoch_of(const struct fetch_catalog *catalog)
+{
+        uint64_t hash = FNV_BASIS;
+
+        for (size_t i = 0; i < fetch_catalog_name_count(catalog); i++) {
+                const struct fetch_name *name = fetch_catalog_name(catalog, i);
+
+                hash = mix(hash, name->name, strlen(name->name) + 1);
+                hash = mix(hash, name->asset->digest.bytes, CAS_DIGEST_SIZE);
+        }
+        return (hash ^ hash >> 32) & INT32_MAX;
+}
+
+/* NULL: no link, or one of another catalog. */
 static const struct fetch_name *link_name(const struct fs_server *server, fuse_ino_t ino)
 {
-        uint64_t index = ino & ~FS_LINK;
+        uint64_t index = ino & UINT32_MAX;
 
-        if (!(ino & FS_LINK) || index >= fetch_catalog_name_count(server->catalog))
+        if (!(ino & FS_LINK) || (ino >> 32 & INT32_MAX) != server->view->epoch ||
+            index >= fetch_catalog_name_count(server->catalog))
                 return NULL;
         return fetch_catalog_name(server->catalog, index);
 }
@@ -84,7 +127,7 @@ fuse_ino_t fs_view_find_name(const struct fs_server *server, const char *name)
 {
         int index = fetch_catalog_find_name(server->catalog, name);
 
-        return index < 0 ? 0 : FS_LINK | (fuse_ino_t)index;
+        return index < 0 ? 0 : FS_LINK | server->view->epoch << 32 | (fuse_ino_t)index;
 }
 
 void fs_view_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -93,37 +136,20 @@ void fs_view_readlink(fuse_req_t req, fuse_ino_t ino)
         char target[sizeof("../") + CAS_DIGEST_HEX] = "../";
 
         if (!name) {
-                fuse_reply_err(req, EINVAL);
+                fuse_reply_err(req, ino & FS_LINK ? ESTALE : EINVAL);
                 return;
         }
         cas_digest_format(&name->asset->digest, target + strlen("../"));
         fuse_reply_readlink(req, target);
 }
 
-/*
- * What the root shows: taken when somebody begins to read it, shared by all who go on.
- * An entry's offset is made of its digest, in whose order it comes, so that whoever goes on
- * with another snapshot, even another worker's, neither misses nor doubles what was there
- * all the time.
- */
-struct snapshot {
-        unsigned references; /* the view's lock */
-        size_t count;
-        size_t room;
-        struct cas_digest *digests; /* sorted, each once */
-};
-
-struct fs_view {
-        pthread_mutex_t lock;
-        struct snapshot *latest; /* lock */
-};
-
-int fs_view_new(struct fs_view **ret)
+int fs_view_new(const struct fetch_catalog *catalog, struct fs_view **ret)
 {
         struct fs_view *view = calloc(1, sizeof(*view));
 
         if (!view)
                 return -ENOMEM;
+        view->epoch = epoch_of(catalog);
         pthread_mutex_init(&view->lock, NULL);
         *ret = view;
         return 0;

@@ -4,7 +4,9 @@
  *
  *   1                the root
  *   2                /by-name
- *   FS_LINK | index  /by-name/<name>, by the catalog's index of the name
+ *   FS_LINK | epoch << 32 | index
+ *                    /by-name/<name>, by the index of the name in the catalog of that epoch:
+ *                    another catalog's link is stale, and looked up again
  *
  * All other nodeids are assets (fs/node.h).
  */
@@ -26,7 +28,8 @@ static inline bool fs_is_asset(fuse_ino_t ino)
 /* What the root's listings share. */
 struct fs_view;
 
-int fs_view_new(struct fs_view **ret); /* 0 or -ENOMEM */
+/* 0 or -ENOMEM */
+int fs_view_new(const struct fetch_catalog *catalog, struct fs_view **ret);
 void fs_view_free(struct fs_view *view);
 
 /* The attributes of the root, /by-name or a link. false: no such thing. */

@@ -96,12 +96,17 @@ static int give_up_privileges(struct worker *worker)
         const struct fs_options *options = &worker->options;
         struct fs_sandbox_report report;
         struct fs_readable readable;
-        struct fs_account account;
+        struct fs_account account = {geteuid(), getegid()};
+        struct stat root;
         char why[256];
         int r;
 
-        if (fs_account_find(options->user, options->cache, &account, why, sizeof(why)) < 0)
-                return fs_fail("%s", why);
+        /* The cache is the worker's: the supervisor has seen to that. Its path may lead
+         * elsewhere by now. */
+        if (fstat(FS_FD_ROOT, &root) < 0)
+                return fs_fail("no cache: %s", strerror(errno));
+        if (geteuid() == 0)
+                fs_account_of(root.st_uid, root.st_gid, &account);
         if (fs_readable_find(options, &readable) < 0)
                 return fs_fail("cannot start: %s", strerror(ENOMEM));
 
@@ -218,7 +223,7 @@ static int set_up(struct worker *worker)
         server->catalog = worker->catalog;
         if ((r = fs_journal_new(worker->memory, &server->journal)) < 0 ||
             (r = fs_nodes_new(worker->memory, drop_id, &worker->channel, &server->nodes)) < 0 ||
-            (r = fs_view_new(&server->view)) < 0 ||
+            (r = fs_view_new(worker->catalog, &server->view)) < 0 ||
             (r = fs_parked_new(server, &server->parked)) < 0)
                 return fs_fail("cannot start: %s", strerror(-r));
         if (fs_session_open(server, options, FS_FD_FUSE, why, sizeof(why)) < 0)

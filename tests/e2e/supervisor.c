@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -218,6 +219,134 @@ Test(supervisor, fault_63_catalogs_at_a_reload)
         kill(worker, SIGKILL);
         world_next_worker(&world, worker);
         cr_expect_eq(lstat(world_path(&world, "by-name/two"), &st), 0);
+        world_end(&world);
+}
+
+/* A link says what its name means now, however the catalog was ordered before. */
+Test(supervisor, links_after_a_reload)
+{
+        struct world world;
+        struct stat st;
+        char one[HEX];
+        char two[HEX];
+        char path[2 * WORLD_PATH];
+        char target[128];
+        pid_t worker;
+
+        world_begin(&world);
+        world_asset(&world, SIZE, one);
+        world_asset(&world, SIZE, two);
+        world_origin(&world);
+        snprintf(path, sizeof(path), "%s/catalog.json", world.dir);
+        world_text(path,
+                   "{\"assets\": {\"bbb\": {\"sha256\": \"%s\"}, \"ccc\": {\"sha256\": \"%s\"}}}",
+                   one, two);
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--catalog", path);
+        cr_expect_eq(world_open(world_path(&world, one)), 0);
+        cr_expect_eq(world_open(world_path(&world, two)), 0);
+        cr_expect_eq(
+            world_shell("sha256sum <'%s' | grep -q %s", world_path(&world, "by-name/bbb"), one), 0);
+        world_text(path,
+                   "{\"assets\": {\"aaa\": {\"sha256\": \"%s\"}, \"bbb\": {\"sha256\": \"%s\"}}}",
+                   two, one);
+        worker = world_worker(&world);
+        kill(worker, SIGKILL);
+        world_next_worker(&world, worker);
+        cr_expect_eq(
+            world_shell("sha256sum <'%s' | grep -q %s", world_path(&world, "by-name/bbb"), one), 0,
+            "another asset under the name");
+        cr_expect_gt(readlink(world_path(&world, "by-name/bbb"), target, sizeof(target) - 1), 0);
+        cr_expect_eq(strncmp(target + 3, one, HEX - 1), 0);
+        cr_expect_eq(lstat(world_path(&world, "by-name/ccc"), &st), -1);
+        cr_expect_eq(errno, ENOENT, "%s", strerror(errno));
+        world_end(&world);
+}
+
+Test(supervisor, silent_client_does_not_hold_the_control_socket)
+{
+        struct world world;
+        char output[1024];
+        pid_t silent;
+
+        world_begin(&world);
+        world_mount(&world, "--origin", "file:///{sha256}");
+        silent = fork();
+        if (silent == 0) {
+                world_shell("exec perl -MIO::Socket::UNIX -e '"
+                            "$s = IO::Socket::UNIX->new(Peer => \"%s/control\"); sleep 20'",
+                            world.cache);
+                _exit(0);
+        }
+        sleep_ms(300);
+        cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 1);
+        cr_expect(strstr(output, "busy"), "%s", output);
+        sleep_ms(3500);
+        cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 0, "%s", output);
+        kill(silent, SIGKILL);
+        waitpid(silent, NULL, 0);
+        world_end(&world);
+}
+
+/* Somebody ends the connection under us: that is no umount, and not left lying there. */
+Test(supervisor, aborted_connection_is_a_failure)
+{
+        struct world world;
+        struct stat st;
+        int status = 0;
+
+        world_begin(&world);
+        world_mount(&world, "--origin", "file:///{sha256}");
+        cr_assert_eq(stat(world.mnt, &st), 0);
+        cr_assert_eq(world_shell("mkdir '%s/ctl' && mount -t fusectl none '%s/ctl' && "
+                                 "echo 1 >'%s/ctl/%u/abort'; umount '%s/ctl'",
+                                 world.dir, world.dir, world.dir, minor(st.st_dev), world.dir),
+                     0);
+        for (int i = 0; i < 500 && waitpid(world.daemon, &status, WNOHANG) == 0; i++)
+                sleep_ms(10);
+        world.daemon = 0;
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status %d", status);
+        cr_expect_eq(world_logged(&world, "event=aborted"), 1);
+        cr_expect_eq(world_shell("grep -q ' %s ' /proc/self/mountinfo", world.mnt), 1);
+        world_end(&world);
+}
+
+/* As some daemons start their children: with SIGCHLD ignored. */
+Test(supervisor, sigchld_may_be_ignored_by_whoever_starts_it)
+{
+        struct world world;
+        pid_t worker;
+
+        world_begin(&world);
+        signal(SIGCHLD, SIG_IGN);
+        world_mount(&world, "--origin", "file:///{sha256}");
+        signal(SIGCHLD, SIG_DFL);
+        worker = world_worker(&world);
+        kill(worker, SIGKILL);
+        world_next_worker(&world, worker);
+        world_end(&world);
+}
+
+/* The cache is what was claimed, whatever its path leads to by now. */
+Test(supervisor, cache_that_is_moved_is_still_the_cache)
+{
+        struct world world;
+        char hex[HEX];
+        char output[1024];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        cr_assert_eq(world_shell("install -d -m 700 -o nobody '%s'", world.cache), 0);
+        world_origin(&world);
+        cr_expect_eq(world_run(output, sizeof(output), "mount", "--cache", world.cache, "--origin",
+                               world_url(&world, "ok"), world.mnt),
+                     0, "%s", output);
+        cr_assert_eq(world_shell("mv '%s' '%s/moved'; kill -KILL $(p=$(cat '%s/moved/lock'); cat "
+                                 "/proc/$p/task/$p/children)",
+                                 world.cache, world.dir, world.dir),
+                     0);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(
+            world_shell("umount '%s' && flock -w 5 '%s/moved/lock' true", world.mnt, world.dir), 0);
         world_end(&world);
 }
 

@@ -140,6 +140,25 @@ Test(cas_store, claim_gives_an_empty_directory_of_roots_away)
         cr_expect_not_null(strstr(why, "belongs to uid 0"), "%s", why);
 }
 
+/* Whoever owns a directory on the way could have root give away any other empty one. */
+Test(cas_store, claim_gives_away_nothing_that_a_link_leads_to)
+{
+        char why[CAS_WHY] = "";
+        struct cas_claim claim;
+        struct stat st;
+
+        if (geteuid() != 0)
+                cr_skip("only root can give a directory away");
+        cr_assert_eq(mkdir(scratch_at("victim").text, 0755), 0);
+        cr_assert_eq(mkdir(scratch_at("theirs").text, 0755), 0);
+        cr_assert_eq(chown(scratch_at("theirs").text, 12345, 12345), 0);
+        cr_assert_eq(symlink("../victim", scratch_at("theirs/cache").text), 0);
+        cr_expect_eq(cas_claim_make(scratch_at("theirs/cache").text, 12345, 12345, &claim, why),
+                     -EPERM);
+        cr_assert_eq(stat(scratch_at("victim").text, &st), 0);
+        cr_expect(st.st_uid == 0 && (st.st_mode & 07777) == 0755);
+}
+
 /* Root must not write where the user could not: the lock may be a link to anything. */
 Test(cas_store, claim_does_not_lend_roots_rights)
 {

@@ -230,7 +230,7 @@ static void do_something(void)
                 break;
         case 6:
                 fs_node_set_told(nodes, any_nodeid(), number(2));
-                fs_node_send_round(nodes, any_nodeid(), (pid_t)number(100), false);
+                fs_node_send_round(nodes, any_nodeid(), (pid_t)number(100), false, false);
                 break;
         case 7:
                 fs_node_reads(nodes, any_nodeid(), &blob);

@@ -41,7 +41,7 @@ Test(fs_node, unknown_nodeids_are_nobody)
                 cr_expect_not(is_there(strange[i]));
                 fs_node_forget(nodes, strange[i], 1);
                 fs_node_set_told(nodes, strange[i], false);
-                cr_expect_not(fs_node_send_round(nodes, strange[i], 1, true));
+                cr_expect_not(fs_node_send_round(nodes, strange[i], 1, true, false));
                 cr_expect_not(wants_id(strange[i], 1));
                 cr_expect_not(fs_node_supersede(nodes, strange[i], &blob));
                 cr_expect_not(is_open_node(strange[i]));
@@ -457,7 +457,7 @@ Test(fs_node, new_generation_has_read_and_was_told_nothing)
         fs_node_set_told(nodes, nodeid, false);
         fs_node_forget(nodes, nodeid, 1);
         nodeid = lookup(1);
-        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false));
+        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false, false));
         cr_expect(wants_id(nodeid, 1));
         cr_expect_not(open_node(nodeid, 1, 0).same);
 }
@@ -466,11 +466,11 @@ Test(fs_node, opener_is_sent_round_only_while_the_size_told_is_wrong)
 {
         uint64_t nodeid = lookup(1);
 
-        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false));
+        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false, false));
         fs_node_set_told(nodes, nodeid, false);
-        cr_expect(fs_node_send_round(nodes, nodeid, 100, false));
+        cr_expect(fs_node_send_round(nodes, nodeid, 100, false, false));
         fs_node_set_told(nodes, nodeid, true);
-        cr_expect_not(fs_node_send_round(nodes, nodeid, 101, false));
+        cr_expect_not(fs_node_send_round(nodes, nodeid, 101, false, false));
 }
 
 Test(fs_node, thread_that_came_back_without_a_lookup_is_not_sent_round_again)
@@ -478,9 +478,9 @@ Test(fs_node, thread_that_came_back_without_a_lookup_is_not_sent_round_again)
         uint64_t nodeid = lookup(1);
 
         fs_node_set_told(nodes, nodeid, false);
-        cr_expect(fs_node_send_round(nodes, nodeid, 100, false));
-        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false));
-        cr_expect(fs_node_send_round(nodes, nodeid, 101, false), "another thread");
+        cr_expect(fs_node_send_round(nodes, nodeid, 100, false, false));
+        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false, false));
+        cr_expect(fs_node_send_round(nodes, nodeid, 101, false, false), "another thread");
 }
 
 Test(fs_node, opener_that_ended_a_miss_is_always_sent_round)
@@ -488,6 +488,6 @@ Test(fs_node, opener_that_ended_a_miss_is_always_sent_round)
         uint64_t nodeid = lookup(1);
 
         fs_node_set_told(nodes, nodeid, true);
-        cr_expect(fs_node_send_round(nodes, nodeid, 100, true));
-        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false));
+        cr_expect(fs_node_send_round(nodes, nodeid, 100, true, false));
+        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false, false));
 }

@@ -166,7 +166,7 @@ static void *use_nodes(void *arg)
                 fs_node_release(nodes, opened.fh);
                 cr_assert(backing && pread(backing->blob.fd, &byte, 1, 0) == 1 && byte == 'a');
                 fs_node_set_told(nodes, nodeid, i % 2);
-                fs_node_send_round(nodes, nodeid, gettid(), false);
+                fs_node_send_round(nodes, nodeid, gettid(), false, false);
                 fs_backing_unref(nodes, backing);
                 fs_node_forget(nodes, nodeid, 1);
         }

@@ -68,11 +68,12 @@ Test(fs_node_restart, fault_47_what_was_told_is_found_again)
         uint64_t nodeid = lookup(1);
 
         fs_node_set_told(nodes, nodeid, false);
-        cr_expect(fs_node_send_round(nodes, nodeid, 100, false));
+        cr_expect(fs_node_send_round(nodes, nodeid, 100, false, false));
         restart();
-        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false), "sent round twice");
+        cr_expect_not(fs_node_send_round(nodes, nodeid, 100, false, false), "sent round twice");
         restart();
-        cr_expect(fs_node_send_round(nodes, nodeid, 100, false), "the size told is still wrong");
+        cr_expect(fs_node_send_round(nodes, nodeid, 100, false, false),
+                  "the size told is still wrong");
 }
 
 Test(fs_node_restart, fault_47_backing_ids_are_found_again)
@@ -274,4 +275,30 @@ Test(fs_node_restart, fault_47_replayed_open_that_fails_leaves_no_handle)
         fs_node_abandon(nodes, nodeid, 4242);
         cr_expect_not(is_open_node(nodeid));
         fs_node_abandon(nodes, nodeid, 4242);
+}
+
+/* It may be the very open that was to look again, and was not told. */
+Test(fs_node_restart, fault_47_replayed_open_is_sent_round_again)
+{
+        uint64_t nodeid = lookup(1);
+
+        fs_node_set_told(nodes, nodeid, false);
+        cr_expect(fs_node_send_round(nodes, nodeid, 100, false, false));
+        restart();
+        cr_expect(fs_node_send_round(nodes, nodeid, 100, false, true));
+}
+
+Test(fs_node_restart, fault_47_replayed_open_finds_its_handle)
+{
+        uint64_t nodeid = lookup(1);
+        struct cas_blob blob = {.fd = -1, .inode = 3, .mtime = 1000, .size = 30};
+        struct fs_node_opened opened;
+        struct fs_node_opened again;
+
+        cr_expect_not(fs_node_reopen(nodes, nodeid, 4242, &again));
+        cr_assert_eq(fs_node_open(nodes, nodeid, &blob, 9, 4242, false, &opened), 0);
+        restart();
+        cr_expect(fs_node_reopen(nodes, nodeid, 4242, &again));
+        cr_expect(again.fh == opened.fh && again.backing_id == 9 && !again.fresh);
+        cr_expect_not(fs_node_reopen(nodes, nodeid, 4243, &again));
 }
