@@ -37,8 +37,10 @@ static bool sent_round(fuse_req_t req, const struct fs_hit *hit, const struct ca
             !fs_node_send_round(server->nodes, hit->ino, fuse_req_ctx(req)->pid, hit->ended_miss,
                                 hit->replay))
                 return false;
-        /* For those who open without a lookup: fstat at least asks again. */
-        fuse_lowlevel_notify_inval_inode(server->session, hit->ino, -1, 0);
+        /* For those who open without a lookup: fstat at least asks again. Not in a replay: the
+         * kernel may have been told, and would throw away what the lookup under way brings. */
+        if (!hit->replay)
+                fuse_lowlevel_notify_inval_inode(server->session, hit->ino, -1, 0);
         fs_hit_refuse(req, hit, ESTALE);
         return true;
 }
