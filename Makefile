@@ -56,8 +56,9 @@ $(libcas): $(cas_objects)
 $(libfetch): $(fetch_objects)
 $(libfs): $(fs_objects)
 $(libcas) $(libfetch) $(libfs):
+	@echo "  ar $@"
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

@@ -101,7 +101,7 @@ static void accept_client(struct fs_control *control)
                 control->silent_ms = fetch_now_ms() + SILENCE_MS;
                 return;
         }
-        say(client, control->client < 0 ? "error: not allowed" : "error: busy");
+        say(client, control->client < 0 ? "not allowed" : "busy");
         close(client);
 }
 
@@ -117,7 +117,7 @@ void fs_control_answer(struct fs_control *control, const char *line)
 void fs_control_tick(struct fs_control *control)
 {
         if (control->client >= 0 && control->silent_ms && fetch_now_ms() > control->silent_ms)
-                fs_control_answer(control, "error: nothing was asked");
+                fs_control_answer(control, "nothing was asked");
 }
 
 enum fs_command fs_control_take(struct fs_control *control)
@@ -136,7 +136,7 @@ enum fs_command fs_control_take(struct fs_control *control)
         if (got == 7 && memcmp(word, "reload\n", 7) == 0)
                 return FS_COMMAND_RELOAD;
         /* Nothing, when it hung up. */
-        fs_control_answer(control, "error: no such command");
+        fs_control_answer(control, "no such command");
         return FS_COMMAND_NONE;
 }
 

@@ -14,32 +14,28 @@
 
 #define MAGIC 0x46744173u /* "sAtF" */
 
-static int map(int fd, struct fs_memory **ret)
+/* NULL with errno. */
+static struct fs_memory *map(int fd)
 {
         void *memory =
             mmap(NULL, sizeof(struct fs_memory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-        if (memory == MAP_FAILED)
-                return -errno;
-        *ret = memory;
-        return 0;
+        return memory == MAP_FAILED ? NULL : memory;
 }
 
 int fs_memory_make(int *ret_fd, struct fs_memory **ret)
 {
         _cleanup_close_ int fd = memfd_create("assetfs-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        struct fs_memory *memory = NULL;
+        struct fs_memory *memory;
 
         if (fd < 0 || ftruncate(fd, sizeof(*memory)) < 0)
                 return -errno;
         /* Who shortened it would kill those who have it mapped. */
         if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return -errno;
-
-        int r = map(fd, &memory);
-
-        if (r < 0)
-                return r;
+        memory = map(fd);
+        if (!memory)
+                return -errno;
         memory->version = FS_MEMORY_VERSION;
         memory->magic = MAGIC;
         *ret_fd = cas_io_steal_fd(&fd);
@@ -58,7 +54,13 @@ int fs_memory_attach(int fd, struct fs_memory **ret)
                 return -EINVAL;
         if (head[1] != FS_MEMORY_VERSION || (uint64_t)st.st_size != sizeof(struct fs_memory))
                 return -EPROTO;
-        return map(fd, ret);
+
+        struct fs_memory *memory = map(fd);
+
+        if (!memory)
+                return -errno;
+        *ret = memory;
+        return 0;
 }
 
 void fs_memory_detach(struct fs_memory *memory)

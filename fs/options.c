@@ -22,7 +22,9 @@
 #define USAGE_ERROR 2
 
 const char fs_options_usage[] =
-    "usage: assetfs mount [OPTION]... --origin URL... MOUNTPOINT\n"
+    "usage: assetfs mount [OPTION]... {--origin URL | --catalog FILE}... MOUNTPOINT\n"
+    "       assetfs reload MOUNTPOINT     a new worker, of the binary now installed\n"
+    "       assetfs --help | --version\n"
     "\n"
     "Shows assets as MOUNTPOINT/<sha256>. The first open downloads and verifies one;\n"
     "from then on it is a local file.\n"
@@ -383,7 +385,10 @@ static int default_cache(struct fs_options *options)
 static int check(struct fs_options *options, int argc, char **argv)
 {
         if (argc - optind != 1) {
-                fs_fail(argc - optind < 1 ? "no mount point" : "more than one mount point");
+                if (argc - optind < 1)
+                        fs_fail("no mount point");
+                else
+                        fs_fail("more than one mount point (URLs belong behind --origin)");
                 return USAGE_ERROR;
         }
         if (options->origin_count == 0 && options->catalog_count == 0) {
@@ -405,6 +410,8 @@ static int take_option(struct fs_options *options, int option, int index, char *
         bool is_path = option == OPTION_CACHE || option == OPTION_CATALOG || option == OPTION_CA;
         const char *value = NULL;
 
+        if (option == 'h')
+                option = OPTION_HELP;
         if (option != OPTION_HELP && option != '?' && option != ':') {
                 value = keep(options, option < OPTION_CACHE ? letter : long_options[index].name,
                              optarg ? optarg : "", is_path);
@@ -429,7 +436,7 @@ int fs_options_parse(int argc, char **argv, struct fs_options *ret)
         };
         optind = 0; /* glibc: start anew */
         opterr = 0;
-        while ((option = getopt_long(argc, argv, ":fo:", long_options, &index)) != -1) {
+        while ((option = getopt_long(argc, argv, ":fho:", long_options, &index)) != -1) {
                 int r = take_option(ret, option, index, argv);
 
                 if (r)

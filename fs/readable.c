@@ -16,9 +16,11 @@ static bool add_folder(struct fs_readable *readable, size_t *count, char *path)
 {
         char *slash = path ? strrchr(path, '/') : NULL;
 
+        if (!path)
+                return false;
         if (!slash) {
                 free(path);
-                return path;
+                return true;
         }
         slash[slash == path ? 1 : 0] = '\0';
         readable->paths[(*count)++] = path;

@@ -166,8 +166,8 @@ static void on_ready(struct supervisor *s, bool stale)
         close(s->fallback);
         s->fallback = -1;
         fs_log(LOG_INFO, "event=reloaded");
-        fs_control_answer(&s->control, stale ? "error: a catalog was refused (see the log); the "
-                                               "last good one goes on"
+        fs_control_answer(&s->control, stale ? "a catalog was refused (the log says which and "
+                                               "why); the last good one goes on"
                                              : "ok");
 }
 
@@ -235,14 +235,15 @@ static void reload(struct supervisor *s)
         int fresh;
 
         if (s->fallback >= 0 || s->stopping || !s->announced) {
-                fs_control_answer(&s->control, "error: busy");
+                fs_control_answer(&s->control, "busy");
                 return;
         }
         fresh = fs_launch_open(s->path);
         if (fresh < 0) {
                 fs_log(LOG_ERR, "event=reload-failed binary=%s cause=\"%s\"", s->path,
                        strerror(-fresh));
-                fs_control_answer(&s->control, "error: the binary is not there");
+                fs_control_answer(&s->control,
+                                  "the binary is not where it was; the old one goes on");
                 return;
         }
         fs_log(LOG_INFO, "event=reloading binary=%s", s->path);
@@ -265,7 +266,7 @@ static void fall_back(struct supervisor *s)
                "event=reload-failed binary=%s cause=\"it does not serve; the old one goes "
                "on\"",
                s->path);
-        fs_control_answer(&s->control, "error: the new binary does not serve; the old one goes on");
+        fs_control_answer(&s->control, "the new binary does not serve; the old one goes on");
 }
 
 static void give_up(struct supervisor *s)
@@ -300,7 +301,9 @@ static bool counts_as_failure(const struct supervisor *s, int status)
 
 static void log_death(const struct supervisor *s, int status)
 {
-        if (WIFSIGNALED(status))
+        if (s->fallback >= 0 && !s->trying)
+                fs_log(LOG_INFO, "event=worker-replaced worker=%d", s->worker);
+        else if (WIFSIGNALED(status))
                 fs_log(LOG_WARNING, "event=worker-died worker=%d signal=%s failures=%u", s->worker,
                        sigabbrev_np(WTERMSIG(status)), s->failures);
         else
@@ -508,8 +511,10 @@ static int claim_cache(struct supervisor *s)
         char why[CAS_WHY];
         struct stat st;
 
-        if (fs_account_find(options->user, options->cache, &s->account, why, sizeof(why)) < 0)
-                return fs_fail("%s", why);
+        if (fs_account_find(options->user, options->cache, &s->account, why, sizeof(why)) < 0) {
+                fs_fail("%s", why);
+                return options->user ? 2 : 1;
+        }
         if (cas_claim_make(options->cache, s->account.uid, s->account.gid, &s->claim, why) < 0)
                 return fs_fail("--cache %s: %s", options->cache, why);
         if (fstat(s->claim.root, &st) == 0 && (st.st_mode & 077))
@@ -552,7 +557,7 @@ static void tear_down(struct supervisor *s)
         /* It may not be able to die, on a sick disk; those who wait for it must not wait on. */
         for (int i = 0; i < 200 && s->worker > 0 && waitpid(s->worker, NULL, WNOHANG) == 0; i++)
                 usleep(10000);
-        fs_control_answer(&s->control, "error: stopping");
+        fs_control_answer(&s->control, "stopping");
         fs_control_close(&s->control, s->claim.root, &s->account);
         fs_mount_end(&s->mount);
         fs_backings_free(s->backings);

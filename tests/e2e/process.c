@@ -492,7 +492,8 @@ Test(process, failures_are_one_line)
 
 Test(process, help_is_asked_for_and_succeeds)
 {
-        static const char *const asked[][4] = {{"--help"}, {"-h"}, {"mount", "--help"}};
+        static const char *const asked[][4] = {
+            {"--help"}, {"-h"}, {"mount", "--help"}, {"mount", "-h"}};
         char output[8192];
 
         for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {

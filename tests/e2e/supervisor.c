@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -272,6 +273,7 @@ Test(supervisor, silent_client_does_not_hold_the_control_socket)
         world_mount(&world, "--origin", "file:///{sha256}");
         silent = fork();
         if (silent == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
                 world_shell("exec perl -MIO::Socket::UNIX -e '"
                             "$s = IO::Socket::UNIX->new(Peer => \"%s/control\"); sleep 20'",
                             world.cache);
@@ -386,7 +388,9 @@ Test(supervisor, fault_59_containers_bind_mounts_and_chroots)
         fclose(file);
         world_origin(&world);
         /* Each way as the first opener of a cache that is empty, and as a later one. */
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+                if (strstr(ways[i], "-Urm") && world_shell("unshare -Ur true 2>/dev/null") != 0)
+                        continue; /* no user namespaces here, as in a chroot */
                 world_mount(&world, "--origin", world_url(&world, "ok"));
                 cr_expect_eq(read_in(ways[i], world_path(&world, busybox)), 0, "%s", ways[i]);
                 cr_expect_eq(read_in(ways[i], world_path(&world, busybox)), 0, "%s", ways[i]);
@@ -470,7 +474,7 @@ Test(supervisor, fault_66_root_is_no_user_to_download_as)
         world_begin(&world);
         cr_expect_eq(world_run(output, sizeof(output), "mount", "--user", "root", "--cache",
                                world.cache, "--origin", "file:///{sha256}", world.mnt),
-                     1);
+                     2);
         cr_expect(strstr(output, "downloads are not made as root"), "%s", output);
         cr_expect_eq(strchr(output, '\n') - output + 1, (long)strlen(output), "one line");
         cr_expect_neq(access(world.cache, F_OK), 0, "nothing was made");
@@ -622,11 +626,14 @@ Test(supervisor, fault_78_idmapped_mount)
         cr_assert_eq(mkdir(target, 0755), 0);
         holder = fork();
         if (holder == 0) {
-                unshare(CLONE_NEWUSER);
-                pause();
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                if (unshare(CLONE_NEWUSER) == 0)
+                        pause();
                 _exit(0);
         }
         sleep_ms(100);
+        if (waitpid(holder, NULL, WNOHANG) != 0)
+                cr_skip_test("no user namespaces here, as in a chroot");
         cr_assert_eq(world_shell("echo '0 100000 65536' >/proc/%d/uid_map && "
                                  "echo '0 100000 65536' >/proc/%d/gid_map",
                                  holder, holder),
