@@ -385,6 +385,16 @@ static int foreign_port(const struct world *world)
         return world->foreign_port;
 }
 
+static int self_port(const struct world *world)
+{
+        return world->self_port;
+}
+
+Test(network, fault_23_tls_self_signed)
+{
+        expect_tls_failure(self_port, true, "127.0.0.1", "certificate");
+}
+
 Test(network, fault_23_tls_expired)
 {
         expect_tls_failure(expired_port, true, "127.0.0.1", "expired");

@@ -85,7 +85,10 @@ static void make_certificates(const struct world *world)
             " -keyout ca.key -subj /CN=test-ca -days 20 -out ca.crt\n"
             "make good IP:127.0.0.1,DNS:localhost; sign good ''\n"
             "make expired IP:127.0.0.1,DNS:localhost; sign expired 'faketime 2020-01-01'\n"
-            "make foreign DNS:elsewhere.example; sign foreign ''\n",
+            "make foreign DNS:elsewhere.example; sign foreign ''\n"
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+            " -keyout self.key -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+            " -days 20 -out self.crt\n",
             world->dir);
 
         cr_assert_eq(status, 0, "no certificates");
@@ -115,9 +118,12 @@ static void write_config(const struct world *world, const char *path)
             "  server { listen 127.0.0.1:%5$d ssl;\n"
             "    ssl_certificate %1$s/tls/foreign.crt;\n"
             "    ssl_certificate_key %1$s/tls/foreign.key; }\n"
+            "  server { listen 127.0.0.1:%6$d ssl;\n"
+            "    ssl_certificate %1$s/tls/self.crt;\n"
+            "    ssl_certificate_key %1$s/tls/self.key; }\n"
             "}\n",
             world->dir, world->http_port, world->https_port, world->expired_port,
-            world->foreign_port);
+            world->foreign_port, world->self_port);
 }
 
 static bool answers(int port)
@@ -143,6 +149,7 @@ void world_nginx(struct world *world)
         world->https_port = free_port();
         world->expired_port = free_port();
         world->foreign_port = free_port();
+        world->self_port = free_port();
         make_certificates(world);
         snprintf(config, sizeof(config), "%s/nginx.conf", world->dir);
         write_config(world, config);
@@ -160,7 +167,7 @@ void world_nginx(struct world *world)
                 _exit(127);
         }
         close(log);
-        while (!answers(world->foreign_port)) {
+        while (!answers(world->self_port)) {
                 cr_assert(now_ms() < deadline, "nginx does not start; see %s/nginx.err",
                           world->dir);
                 sleep_ms(10);

@@ -45,6 +45,7 @@ struct world {
         int https_port;
         int expired_port;
         int foreign_port; /* a certificate of another host's name */
+        int self_port;    /* a certificate signed by itself */
         char ca[WORLD_PATH];
         unsigned descriptors; /* the supervisor's and the worker's, when they were idle */
         unsigned threads;
@@ -76,7 +77,7 @@ int world_requests(const struct world *world, const char *prefix);
 /* Lets everything through that waits at the gate. */
 void world_open_gate(const struct world *world);
 
-/* Starts nginx on four ports: http, https, and two bad certificates. */
+/* Starts nginx on five ports: http, https, and three bad certificates. */
 void world_nginx(struct world *world);
 
 /* Mounts with `assetfs mount -f --user nobody --cache … ARGS… mnt` and waits until it answers.
