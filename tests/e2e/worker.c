@@ -482,13 +482,16 @@ static void out_of_memory(const char *passthrough)
         load_start(&load, &world);
         for (int i = 0; i < 5; i++) {
                 worker = world_worker(&world);
-                /* Four of them, so that none is as large as what the worker counts for; they take
-                 * what there is until it is gone. */
+                /* Four of them, in step, so that none is as large as what the worker counts for;
+                 * they take what there is until it is gone. */
                 world_shell("echo $$ >%s-%d/cgroup.procs\n"
                             "for i in 1 2 3 4; do timeout 10 perl -e 'my @a; while (kill 0, %d) { "
-                            "push @a, \"x\" x 500000; last if @a > 120 }' & done; wait",
+                            "push @a, \"x\" x 500000; last if @a > 100; "
+                            "select undef, undef, undef, 0.02 }' & done; wait",
                             group, getpid(), worker);
-                deaths += world_worker(&world) != worker;
+                if (world_worker(&world) == worker)
+                        continue; /* somebody else was picked */
+                deaths++;
                 world_next_worker(&world, worker);
         }
         cr_expect_geq(deaths, 1, "nobody was killed for memory");
