@@ -432,7 +432,7 @@ static int wait_ms(const struct supervisor *s)
 
 static void loop(struct supervisor *s)
 {
-        while (!s->ended) {
+        for (tick(s); !s->ended; tick(s)) {
                 struct pollfd events[] = {
                     {.fd = s->signals, .events = POLLIN},
                     {.fd = s->channel, .events = POLLIN},
@@ -440,10 +440,6 @@ static void loop(struct supervisor *s)
                     {.fd = s->control.client, .events = POLLIN},
                 };
 
-                tick(s);
-                if (s->ended)
-                        break;
-                events[1].fd = s->channel;
                 poll(events, sizeof(events) / sizeof(events[0]), wait_ms(s));
                 if (events[0].revents)
                         on_signal(s);
