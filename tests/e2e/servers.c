@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 void world_origin(struct world *world)
@@ -138,11 +139,9 @@ static bool answers(int port)
         return connected;
 }
 
-void world_nginx(struct world *world)
+/* false: it ended, since somebody else took a port between our look and its bind. */
+static bool try_nginx(struct world *world, const char *config, int log)
 {
-        char config[2 * WORLD_PATH];
-        char errors[2 * WORLD_PATH];
-        int log;
         int64_t deadline = now_ms() + 10000;
 
         world->http_port = free_port();
@@ -150,12 +149,7 @@ void world_nginx(struct world *world)
         world->expired_port = free_port();
         world->foreign_port = free_port();
         world->self_port = free_port();
-        make_certificates(world);
-        snprintf(config, sizeof(config), "%s/nginx.conf", world->dir);
         write_config(world, config);
-        snprintf(errors, sizeof(errors), "%s/nginx.err", world->dir);
-        log = open(errors, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        cr_assert(log >= 0);
         world->nginx = fork();
         if (world->nginx == 0) {
                 prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -166,10 +160,30 @@ void world_nginx(struct world *world)
                 execl("/usr/sbin/nginx", "nginx", "-p", world->dir, "-c", config, (char *)NULL);
                 _exit(127);
         }
-        close(log);
-        while (!answers(world->self_port)) {
+        do {
+                if (waitpid(world->nginx, NULL, WNOHANG) != 0)
+                        return false;
                 cr_assert(now_ms() < deadline, "nginx does not start; see %s/nginx.err",
                           world->dir);
                 sleep_ms(10);
-        }
+        } while (!answers(world->self_port));
+        return true;
+}
+
+void world_nginx(struct world *world)
+{
+        char config[2 * WORLD_PATH];
+        char errors[2 * WORLD_PATH];
+        bool started = false;
+        int log;
+
+        make_certificates(world);
+        snprintf(config, sizeof(config), "%s/nginx.conf", world->dir);
+        snprintf(errors, sizeof(errors), "%s/nginx.err", world->dir);
+        log = open(errors, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        cr_assert(log >= 0);
+        for (int tries = 0; !started && tries < 5; tries++)
+                started = try_nginx(world, config, log);
+        close(log);
+        cr_assert(started, "nginx does not start; see %s", errors);
 }
