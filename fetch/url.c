@@ -103,12 +103,19 @@ enum fetch_scheme fetch_url_scheme(const char *url)
         return FETCH_SCHEME_OTHER;
 }
 
-/* The authority of a URL (RFC 3986, 3.2), not terminated. */
+/*
+ * The authority of a URL (RFC 3986, 3.2), not terminated. Slashes before it as libcurl takes
+ * them, which finds a user behind one or three as well as behind two.
+ */
 static const char *authority_of(const char *url, size_t *ret_length)
 {
-        const char *separator = strstr(url, "://");
-        const char *authority = separator ? separator + 3 : url;
+        const char *colon = url + strcspn(url, ":/?#");
+        const char *authority = url;
 
+        if (fetch_url_scheme(url) == FETCH_SCHEME_FILE)
+                authority = colon + strlen("://");
+        else if (strncmp(colon, ":/", 2) == 0)
+                authority = colon + 1 + strspn(colon + 1, "/");
         *ret_length = strcspn(authority, "/?#");
         return authority;
 }

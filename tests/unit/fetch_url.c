@@ -115,6 +115,33 @@ Test(fetch_url, secrets_are_not_shown)
         expect_shown("", "");
 }
 
+/* libcurl takes one to three slashes; what it refuses is shown as well. */
+Test(fetch_url, secrets_are_not_shown_however_many_slashes)
+{
+        expect_shown("http:/user:secret@host/x", "http:/host/x");
+        expect_shown("http:///user:secret@host/x", "http:///host/x");
+        expect_shown("http://///user:secret@host/x", "http://///host/x");
+        expect_shown("http:user:secret@host/x", "host/x");
+        expect_shown("user:secret@proxy:3128", "proxy:3128");
+        cr_expect(fetch_url_has_user("http:/user:secret@host/x"));
+        cr_expect(fetch_url_has_user("http:///user:secret@host/x"));
+        cr_expect_not(fetch_url_has_user("http:///host/a@b"));
+}
+
+Test(fetch_url, a_scheme_in_the_query_begins_no_url)
+{
+        expect_shown("host/x?token=secret&to=http://other/", "host/x?...");
+        expect_shown("host?token=secret&to=http://user@other/", "host?...");
+        expect_shown("host/http://a@b", "host/http://a@b");
+}
+
+Test(fetch_url, the_path_of_a_file_has_no_user)
+{
+        expect_shown("file:///mail@me/x", "file:///mail@me/x");
+        expect_shown("FILE:///a:b@c/x", "FILE:///a:b@c/x");
+        cr_expect_not(fetch_url_has_user("file:///a:b@c/x"));
+}
+
 Test(fetch_url, users_are_found_where_curl_finds_them)
 {
         cr_expect(fetch_url_has_user("https://user:secret@host/x"));
