@@ -11,6 +11,16 @@
 
 #define MARK "{sha256}"
 
+/* Does another digest make another path, or at least another query, of the same host? */
+static bool marks_are_placed(const char *template_url)
+{
+        const char *mark = strstr(template_url, MARK);
+        const char *path = fetch_url_behind_authority(template_url);
+        bool is_file = fetch_url_scheme(template_url) == FETCH_SCHEME_FILE;
+
+        return mark >= path && mark < path + strcspn(path, is_file ? "?#" : "#");
+}
+
 int fetch_template_check(const char *template_url, const char **ret_why)
 {
         static const struct cas_digest sample;
@@ -31,11 +41,17 @@ int fetch_template_check(const char *template_url, const char **ret_why)
         int r = fetch_url_check(url, &scheme, ret_why);
 
         free(url);
-        if (r == 0 && scheme == FETCH_SCHEME_OTHER) {
+        if (r < 0)
+                return r;
+        if (scheme == FETCH_SCHEME_OTHER) {
                 *ret_why = "only http://, https:// and file:// can be read";
-                r = -EINVAL;
+                return -EINVAL;
         }
-        return r;
+        if (!marks_are_placed(template_url)) {
+                *ret_why = "{sha256} has to be in the path or the query";
+                return -EINVAL;
+        }
+        return 0;
 }
 
 char *fetch_template_expand(const char *template_url, const struct cas_digest *digest)

@@ -8,8 +8,9 @@
 #include "cas/digest.h"
 
 /*
- * 0, or -EINVAL and in *ret_why (a fixed string) what is wrong: no {sha256}, no
- * URL, or a scheme that cannot be read.
+ * 0, or -EINVAL and in *ret_why (a fixed string) what is wrong: no URL, a scheme that
+ * cannot be read, or no {sha256} where it names a file: in the path, or in the query of an
+ * HTTP URL; and never in the host.
  */
 int fetch_template_check(const char *template_url, const char **ret_why);
 

@@ -120,6 +120,14 @@ static const char *authority_of(const char *url, size_t *ret_length)
         return authority;
 }
 
+const char *fetch_url_behind_authority(const char *url)
+{
+        size_t length;
+        const char *authority = authority_of(url, &length);
+
+        return authority + length;
+}
+
 bool fetch_url_has_user(const char *url)
 {
         size_t length;

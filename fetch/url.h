@@ -36,6 +36,9 @@ enum fetch_scheme fetch_url_scheme(const char *url);
 /* Does it name a user, with or without a password? Empty ones count. */
 bool fetch_url_has_user(const char *url);
 
+/* Where the path of a URL begins; its query, its fragment or its end where it has none. */
+const char *fetch_url_behind_authority(const char *url);
+
 /* The URL without user, password, query and fragment, printable, cut to `size` bytes. */
 void fetch_url_redact(const char *url, char *ret, size_t size);
 

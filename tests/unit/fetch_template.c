@@ -50,9 +50,10 @@ Test(fetch_template, everything_else_stays)
 Test(fetch_template, good_ones)
 {
         static const char *const good[] = {
-            "https://host/assets/{sha256}", "http://127.0.0.1:8080/{sha256}",
-            "http://[::1]/{sha256}", "HTTPS://host/?name={sha256}&x=1",
-            "file:///srv/assets/{sha256}"};
+            "https://host/assets/{sha256}",    "http://127.0.0.1:8080/{sha256}",
+            "http://[::1]/{sha256}",           "HTTPS://host/?name={sha256}&x=1",
+            "file:///srv/assets/{sha256}",     "https://host?{sha256}",
+            "https://host/{sha256}?a#{sha256}"};
         const char *why = "";
 
         for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -71,6 +72,23 @@ Test(fetch_template, without_a_url)
         expect_refused("/srv/{sha256}", "");
         expect_refused("https://", "{sha256}");
         expect_refused("https:// host/{sha256}", "space");
+}
+
+/* In the host it would make another host, in the fragment another name of the same file. */
+Test(fetch_template, mark_where_it_names_no_file)
+{
+        static const char *const bad[] = {
+            "https://{sha256}/x",     "https://{sha256}.example/{sha256}",
+            "https://h.{sha256}?x",   "http://host:{sha256}/",
+            "http://host:8{sha256}/", "http://[::{sha256}]/",
+            "http:///{sha256}/x",     "https://host/x#{sha256}",
+            "file:///srv/x#{sha256}", "file:///srv/x?{sha256}",
+            "https://host#/{sha256}"};
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                expect_refused(bad[i], "");
+        expect_refused("https://{sha256}/x", "path");
+        expect_refused("https://host/x#{sha256}", "path");
 }
 
 Test(fetch_template, scheme_that_cannot_be_read)
