@@ -152,6 +152,9 @@ void fetch_url_redact(const char *url, char *ret, size_t size)
 
 int fetch_url_to_path(const char *url, char **ret)
 {
+        if (fetch_url_scheme(url) != FETCH_SCHEME_FILE)
+                return -EINVAL; /* libcurl takes file:x as well, which is no absolute path */
+
         CURLU *parsed = curl_url();
         char *path = NULL;
         int r = -EINVAL;

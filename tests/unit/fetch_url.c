@@ -193,6 +193,20 @@ Test(fetch_url, no_path_is_cut_short_by_a_nul)
         cr_expect_null(path);
 }
 
+/* libcurl takes file:x as well, a path that depends on where the process stands. */
+Test(fetch_url, no_path_is_relative_or_of_another_scheme)
+{
+        static const char *const bad[] = {"file:x/y", "file:+r/v//x", "file:/x", "http://host/x",
+                                          "/x"};
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                char *path = NULL;
+
+                cr_expect_eq(fetch_url_to_path(bad[i], &path), -EINVAL, "%s", bad[i]);
+                cr_expect_null(path, "%s: %s", bad[i], path);
+        }
+}
+
 Test(fetch_url, every_byte_of_a_path_comes_back)
 {
         char path[256] = "/";
