@@ -23,6 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         struct fetch_catalog *catalog = fuzz_parse_catalog(data, size);
 
+        if (catalog && size)
+                fuzz_expect(!memchr(data, '\0', size)); /* it would cut a name short */
         for (size_t i = 0; catalog && i < fetch_catalog_asset_count(catalog); i++) {
                 const struct fetch_asset *asset = fetch_catalog_asset(catalog, i);
 

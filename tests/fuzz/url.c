@@ -96,7 +96,8 @@ static void check_taken(const char *text)
         fuzz_expect(r == 0 || (r == -EINVAL && why && *why));
         fuzz_expect(r < 0 || (strlen(text) <= FETCH_URL_MAX && scheme == fetch_url_scheme(text)));
         r = fetch_url_to_path(text, &path);
-        fuzz_expect(r == 0 ? path && *path == '/' : r == -EINVAL && !path);
+        fuzz_expect(r == 0 ? path && *path == '/' && fetch_url_scheme(text) == FETCH_SCHEME_FILE
+                           : r == -EINVAL && !path);
         free(path);
 
         why = NULL;
