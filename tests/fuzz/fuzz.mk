@@ -15,7 +15,7 @@ $(fuzz_programs): $(B)/tests/fuzz/replay/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/
 	@mkdir -p $(@D)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ $(dep_libs)
-$(fuzz): $(call objects,tests/fuzz/check) $(fuzz_programs)
+$(fuzz): $(call objects,tests/fuzz/check) $(arena) $(fuzz_programs)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(criterion)
 
