@@ -28,9 +28,9 @@ $(unit_fs): $(call unit_objects,$(fs_tests)) $(libfs) $(libfetch) $(libcas)
 $(e2e): $(call objects,tests/e2e) $(arena) $(libcas)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) -lcrypto -luring
-$(origin): $(call objects,tests/origin)
+$(origin): $(call objects,tests/origin) $(libcas)
 	@echo "  link $@"
-	@$(CC) $(all_ldflags) -o $@ $^
+	@$(CC) $(all_ldflags) -o $@ $^ -lcrypto
 
 # The binary with points at which a test kills it, and one of another session memory.
 killable := $(B)/kill/assetfs
@@ -83,7 +83,7 @@ demo: $(B)/assetfs
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
                       tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/bench/*.c \
                       tests/fuzz/*.c tests/fuzz/check/*.c)
-headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/fuzz/*.h)
+headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h tests/fuzz/*.h)
 scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run \
            tests/bench/warm .ci/run
 
