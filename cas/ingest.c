@@ -7,6 +7,8 @@
 
 #include "cas/io.h"
 #include "cas/record.h"
+#include "cas/staging.h"
+#include "cas/writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,14 +17,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PART_NAME (CAS_DIGEST_HEX + sizeof(".part"))
-
 struct cas_ingest {
         struct cas_store *store;
         struct cas_digest digest;
-        char name[PART_NAME]; /* in ingest/; empty once published */
+        char name[CAS_STAGING_NAME]; /* in ingest/; empty once published or kept */
         int fd;
         struct cas_hash *hash;
+        struct cas_writer writer;
+        bool has_writer;
         uint64_t bound;
         uint64_t declared;
         uint64_t reserved;
@@ -43,21 +45,33 @@ static int of_disk(int error)
         return error == -EFBIG || error == -EBADMSG ? -EIO : error;
 }
 
-static int open_part(struct cas_ingest *ingest)
+static int try_reserve(const struct cas_ingest *ingest, uint64_t size)
 {
-        int dir = cas_store_ingest_dir(ingest->store);
-        char hex[CAS_DIGEST_HEX + 1];
+        while (fallocate(ingest->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0) {
+                if (errno == EOPNOTSUPP || errno == ENOSYS)
+                        return 0;
+                if (errno != EINTR)
+                        return -errno;
+        }
+        return 0;
+}
 
-        cas_digest_format(&ingest->digest, hex);
-        snprintf(ingest->name, sizeof(ingest->name), "%s.part", hex);
+/* Room for `size` bytes, where the file system can reserve it. Staging that nobody is
+ * writing is worth less than a download that is wanted now. */
+static int reserve(struct cas_ingest *ingest, uint64_t size)
+{
+        int r;
 
-        int r = cas_store_clear_staging(ingest->store, ingest->name);
-
-        if (r < 0)
-                return r;
-        ingest->fd =
-            openat(dir, ingest->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        return ingest->fd < 0 ? -errno : 0;
+        if (size <= ingest->reserved)
+                return 0;
+        r = try_reserve(ingest, size);
+        if (r == -ENOSPC || r == -EDQUOT) {
+                cas_staging_sweep(cas_store_ingest_dir(ingest->store), 0);
+                r = try_reserve(ingest, size);
+        }
+        if (r == 0)
+                ingest->reserved = size;
+        return r;
 }
 
 int cas_ingest_begin(struct cas_store *store, const struct cas_digest *digest, uint64_t bound,
@@ -79,7 +93,15 @@ int cas_ingest_begin(struct cas_store *store, const struct cas_digest *digest, u
         int r = cas_hash_new(&ingest->hash);
 
         if (r == 0)
-                r = of_disk(open_part(ingest));
+                r = of_disk(cas_staging_open(store, digest, ingest->name, &ingest->fd));
+        if (r == 0) {
+                cas_writer_init(&ingest->writer, ingest->fd);
+                ingest->has_writer = true;
+        }
+        if (r == 0 && declared != CAS_SIZE_UNKNOWN) {
+                cas_writer_expect(&ingest->writer, declared);
+                r = of_disk(reserve(ingest, declared));
+        }
         if (r < 0) {
                 cas_ingest_free(ingest);
                 return r;
@@ -88,20 +110,68 @@ int cas_ingest_begin(struct cas_store *store, const struct cas_digest *digest, u
         return 0;
 }
 
-/* Room for `size` bytes, where the file system can reserve it. */
-static int reserve(struct cas_ingest *ingest, uint64_t size)
+static int hash_staging(struct cas_ingest *ingest, uint64_t size, struct cas_slot *slot,
+                        const atomic_bool *cancelled)
 {
-        if (size == 0)
-                return 0;
-        while (fallocate(ingest->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0) {
-                if (errno == EINTR)
-                        continue;
-                if (errno == EOPNOTSUPP || errno == ENOSYS)
-                        return 0;
-                return -errno;
+        uint64_t offset = 0;
+
+        while (offset < size) {
+                ssize_t got = cas_io_read_at(ingest->fd, slot->bytes, CAS_SLOT_BYTES, offset);
+
+                if (atomic_load(cancelled))
+                        return -ECANCELED;
+                if (got <= 0)
+                        return got < 0 ? (int)got : -EIO;
+                if ((size_t)got < CAS_SLOT_BYTES) {
+                        slot->filled = (size_t)got;
+                        break;
+                }
+                cas_hash_update(ingest->hash, slot->bytes, CAS_SLOT_BYTES);
+                offset += CAS_SLOT_BYTES;
         }
-        ingest->reserved = size;
+        ingest->offset = offset;
+        cas_writer_seek(&ingest->writer, offset);
         return 0;
+}
+
+int cas_ingest_recover(struct cas_ingest *ingest, struct cas_slot *slot,
+                       const atomic_bool *cancelled)
+{
+        uint64_t most = ingest->declared != CAS_SIZE_UNKNOWN ? ingest->declared : ingest->bound;
+        struct stat st;
+
+        slot->filled = 0;
+        if (fstat(ingest->fd, &st) < 0)
+                return stick(ingest, of_disk(-errno));
+
+        uint64_t size = (uint64_t)st.st_size;
+        int r = size > most ? -EFBIG : hash_staging(ingest, size, slot, cancelled);
+
+        if (r == -ECANCELED)
+                ingest->name[0] = '\0'; /* it stays as it is, for the next time */
+        if (r == 0 || r == -ECANCELED)
+                return r;
+        /* It cannot be read, or is of no use: the network knows the bytes as well. */
+        slot->filled = 0;
+        return cas_ingest_restart(ingest);
+}
+
+int cas_ingest_restart(struct cas_ingest *ingest)
+{
+        cas_writer_drain(&ingest->writer);
+        cas_hash_restart(ingest->hash);
+        cas_writer_seek(&ingest->writer, 0);
+        ingest->offset = 0;
+        ingest->reserved = 0; /* the truncation gives it back */
+        ingest->error = 0;
+        if (ftruncate(ingest->fd, 0) < 0)
+                return stick(ingest, of_disk(-errno));
+        if (ingest->declared == CAS_SIZE_UNKNOWN)
+                return 0;
+
+        int r = reserve(ingest, ingest->declared);
+
+        return r < 0 ? stick(ingest, of_disk(r)) : 0;
 }
 
 int cas_ingest_expect(struct cas_ingest *ingest, uint64_t size)
@@ -109,16 +179,14 @@ int cas_ingest_expect(struct cas_ingest *ingest, uint64_t size)
         if (ingest->error)
                 return ingest->error;
         if (size > ingest->bound)
-                return stick(ingest, -EFBIG);
+                return -EFBIG;
         if (ingest->declared != CAS_SIZE_UNKNOWN && size != ingest->declared)
-                return stick(ingest, -EBADMSG);
-
-        int r = reserve(ingest, size);
-
-        return r < 0 ? stick(ingest, of_disk(r)) : 0;
+                return -EBADMSG;
+        cas_writer_expect(&ingest->writer, size);
+        return of_disk(reserve(ingest, size));
 }
 
-int cas_ingest_write(struct cas_ingest *ingest, const void *bytes, size_t length)
+static int count(struct cas_ingest *ingest, size_t length)
 {
         if (ingest->error)
                 return ingest->error;
@@ -126,14 +194,25 @@ int cas_ingest_write(struct cas_ingest *ingest, const void *bytes, size_t length
                 return stick(ingest, -EBADMSG);
         if (length > ingest->bound - ingest->offset)
                 return stick(ingest, -EFBIG);
-
-        int r = cas_io_write_at(ingest->fd, bytes, length, ingest->offset);
-
-        if (r < 0)
-                return stick(ingest, of_disk(r));
-        cas_hash_update(ingest->hash, bytes, length);
-        ingest->offset += length;
         return 0;
+}
+
+int cas_ingest_write(struct cas_ingest *ingest, struct cas_slot *slot)
+{
+        size_t length = slot->filled;
+        int r = count(ingest, length);
+
+        if (r < 0) {
+                cas_slot_give(slot);
+                return r;
+        }
+        r = cas_writer_put(&ingest->writer, slot);
+        if (r == 0) {
+                cas_hash_update(ingest->hash, slot->bytes, length);
+                ingest->offset += length;
+        }
+        cas_writer_done(&ingest->writer, slot);
+        return r < 0 ? stick(ingest, of_disk(r)) : 0;
 }
 
 uint64_t cas_ingest_offset(const struct cas_ingest *ingest)
@@ -158,12 +237,14 @@ static int verify(struct cas_ingest *ingest)
 /* Everything about the file itself, durable. */
 static int seal(struct cas_ingest *ingest, const char *source)
 {
-        /* Fewer bytes than the origin had announced: give the rest of the room back. */
-        if (ingest->reserved > ingest->offset && ftruncate(ingest->fd, (off_t)ingest->offset) < 0)
+        int r = cas_writer_drain(&ingest->writer);
+
+        if (r < 0)
+                return r;
+        /* Of what was staged or reserved, what was not needed. */
+        if (ftruncate(ingest->fd, (off_t)ingest->offset) < 0)
                 return -errno;
-
-        int r = cas_record_write(ingest->fd, &ingest->digest, source);
-
+        r = cas_record_write(ingest->fd, &ingest->digest, source);
         if (r < 0)
                 return r;
         return fsync(ingest->fd) < 0 ? -errno : 0;
@@ -232,10 +313,42 @@ int cas_ingest_commit(struct cas_ingest *ingest, const char *source)
         return r < 0 ? stick(ingest, r) : 0;
 }
 
+/* The end of what is kept, which fills no slot. */
+static int write_end(struct cas_ingest *ingest, struct cas_slot *slot)
+{
+        if (!slot || slot->filled == 0 || ingest->error) {
+                cas_slot_give(slot);
+                return 0;
+        }
+        ingest->offset += slot->filled;
+
+        int r = cas_writer_put(&ingest->writer, slot);
+
+        cas_writer_done(&ingest->writer, slot);
+        return r;
+}
+
+void cas_ingest_keep(struct cas_ingest *ingest, struct cas_slot *slot)
+{
+        int r = write_end(ingest, slot);
+        int drained = cas_writer_drain(&ingest->writer);
+
+        /* The truncation gives back what was reserved for the rest. */
+        if (r < 0 || drained < 0 || ingest->error || ingest->offset == 0 ||
+            ftruncate(ingest->fd, (off_t)ingest->offset) < 0)
+                return;
+        ingest->name[0] = '\0';
+        cas_io_close_at(&ingest->fd); /* and so the lock: it is idle staging now */
+        ingest->fd = -1;
+        cas_staging_sweep(cas_store_ingest_dir(ingest->store), CAS_STAGING_KEEP_BYTES);
+}
+
 void cas_ingest_free(struct cas_ingest *ingest)
 {
         if (!ingest)
                 return;
+        if (ingest->has_writer)
+                cas_writer_destroy(&ingest->writer);
         if (ingest->fd >= 0 && ingest->name[0])
                 unlinkat(cas_store_ingest_dir(ingest->store), ingest->name, 0);
         cas_io_close_at(&ingest->fd);

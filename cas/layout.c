@@ -1,14 +1,14 @@
 /*
- * The directories of a claimed cache: make what is missing, sweep staging that a
- * crash left. May touch only what the layout names; other things that lie in the
+ * The directories of a claimed cache: make what is missing, sweep staging that is
+ * stale. May touch only what the layout names; other things that lie in the
  * cache (lost+found, a stray file) are left alone.
  */
 #include "cas/layout.h"
 
 #include "cas/io.h"
 #include "cas/record.h"
+#include "cas/staging.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,28 +26,6 @@ static int open_directory(int root, const char *name, char why[CAS_WHY])
                 return cas_why(-errno, why, "cannot open %s in the cache: %s", name,
                                strerror(errno));
         return fd;
-}
-
-/* Staging of a process that is gone: "<64 hex>.*", regular files. The lock is ours. */
-static void sweep_ingest(int ingest)
-{
-        int fd = openat(ingest, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-        const struct dirent *entry;
-
-        if (!dir) {
-                cas_io_close_at(&fd);
-                return;
-        }
-        while ((entry = readdir(dir))) {
-                struct cas_digest digest;
-
-                if (strlen(entry->d_name) > CAS_DIGEST_HEX &&
-                    entry->d_name[CAS_DIGEST_HEX] == '.' &&
-                    cas_digest_parse(entry->d_name, CAS_DIGEST_HEX, &digest) == 0)
-                        unlinkat(ingest, entry->d_name, 0);
-        }
-        closedir(dir);
 }
 
 /* Does the file system keep the attributes that records are? Read-only, nothing is written. */
@@ -76,7 +54,7 @@ static int open_all(const struct cas_claim *claim, struct cas_layout *layout, ch
                 return layout->ingest;
         if ((layout->quarantine = open_directory(claim->root, "quarantine", why)) < 0)
                 return layout->quarantine;
-        sweep_ingest(layout->ingest);
+        cas_staging_sweep(layout->ingest, CAS_STAGING_KEEP_BYTES);
         return 0;
 }
 

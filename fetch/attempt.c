@@ -1,17 +1,18 @@
 /*
- * Design section 4, steps 5 to 8, in order: what is already there, then each
- * source into a new ingest, commit, and the verdict when no source was right.
+ * Design section 4, steps 5 to 8, in order: what is already there, then as many tries of
+ * as many sources as the plan has into one ingest, commit, and the verdict when no source
+ * was right.
  */
 #include "fetch/attempt.h"
 
 #include "fetch/clock.h"
-#include "fetch/source.h"
 #include "fetch/url.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 static void report(const struct fetch_attempt *attempt, enum fetch_event event,
@@ -23,7 +24,9 @@ static void report(const struct fetch_attempt *attempt, enum fetch_event event,
             .cause = cause,
             .bytes = attempt->received,
             .duration_ms = fetch_now_ms() - attempt->started_ms,
+            .taken_up = attempt->taken_up,
             .sources = attempt->sources,
+            .tries = attempt->tries,
         };
 
         attempt->config->report(attempt->config->report_arg, &report);
@@ -70,113 +73,387 @@ static bool settle_cached(struct fetch_attempt *attempt)
         return true;
 }
 
-static void read_source(struct fetch_attempt *attempt, const struct fetch_job *job, const char *url,
-                        struct fetch_cause *ret)
+static void report_server(const struct fetch_attempt *attempt, enum fetch_event event,
+                          const char *server, const struct fetch_cause *cause, int64_t duration_ms)
 {
-        switch (fetch_url_scheme(url)) {
-        case FETCH_SCHEME_FILE:
-                fetch_file_source(job, url, ret);
-                break;
-        case FETCH_SCHEME_HTTP:
-        case FETCH_SCHEME_HTTPS:
-                fetch_http_source(job, attempt->loop, url, ret);
-                break;
-        case FETCH_SCHEME_OTHER:
-                fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "this scheme cannot be read");
-                break;
+        struct fetch_report report = {
+            .event = event,
+            .digest = attempt->digest,
+            .server = server,
+            .cause = cause,
+            .duration_ms = duration_ms,
+        };
+
+        attempt->config->report(attempt->config->report_arg, &report);
+}
+
+/* Remembers that the source's server was bad, or good again, and says so once. */
+static void note_health(struct fetch_attempt *attempt, const struct fetch_candidate *candidate,
+                        const struct fetch_cause *cause)
+{
+        char server[FETCH_SERVER_MAX];
+        int64_t bad_ms;
+
+        fetch_url_server(candidate->source.url, server, sizeof(server));
+        if (cause->kind == FETCH_OK) {
+                if (fetch_health_note_good(attempt->health, server))
+                        report_server(attempt, FETCH_EVENT_SERVER_GOOD, server, cause, 0);
+        } else if (fetch_health_note_bad(attempt->health, server, fetch_now_ms(), &bad_ms)) {
+                report_server(attempt, FETCH_EVENT_SERVER_BAD, server, cause, bad_ms);
         }
 }
 
-/* The bytes of one source are all there: verify and publish them. */
-static void commit(const struct fetch_job *job, struct fetch_cause *ret)
+static struct fetch_job job_for(struct fetch_attempt *attempt, struct fetch_candidate *candidate)
 {
-        uint64_t received = cas_ingest_offset(job->ingest);
-        int r = cas_ingest_commit(job->ingest, ret->source);
-
-        if (r == -EBADMSG && job->declared != CAS_SIZE_UNKNOWN && received != job->declared)
-                fetch_cause_set(ret, FETCH_WRONG_BYTES,
-                                "%" PRIu64 " bytes, but the catalog says %" PRIu64, received,
-                                job->declared);
-        else if (r == -EBADMSG)
-                fetch_cause_set(ret, FETCH_WRONG_BYTES,
-                                "the %" PRIu64 " bytes have another SHA-256", received);
-        else if (r < 0)
-                fetch_cause_set_disk(ret, -r, "publishing");
+        return (struct fetch_job){
+            .ingest = attempt->ingest,
+            .window = &attempt->window,
+            .loop = attempt->loop,
+            .source = candidate ? &candidate->source : NULL,
+            .version = candidate ? &candidate->version : NULL,
+            .bound = attempt->config->bound,
+            .declared = attempt->declared,
+            .connections = attempt->config->connections,
+            .may_begin_anew = candidate && fetch_plan_may_begin_anew(&attempt->plan, candidate),
+        };
 }
 
-static void try_source(struct fetch_attempt *attempt, const char *url, uint64_t declared,
-                       struct fetch_cause *ret)
+/* Everything from zero; false: the disk failed, and that is the result. */
+static bool begin_anew(struct fetch_attempt *attempt)
 {
-        const struct fetch_config *config = attempt->config;
-        struct fetch_job job = {
-            .bound = config->bound, .declared = declared, .cancelled = attempt->cancelled};
+        int r = cas_ingest_restart(attempt->ingest);
 
-        *ret = (struct fetch_cause){0};
-        fetch_url_redact(url, ret->source, sizeof(ret->source));
-
-        int r =
-            cas_ingest_begin(config->store, &attempt->digest, config->bound, declared, &job.ingest);
-
-        if (r < 0) {
-                fetch_source_refused(&job, r, ret);
-                return;
-        }
-
-        struct fetch_cause outcome = {0};
-
-        read_source(attempt, &job, url, &outcome);
-        memcpy(outcome.source, ret->source, sizeof(outcome.source));
-        *ret = outcome;
-        if (ret->kind == FETCH_OK)
-                commit(&job, ret);
-        attempt->size = cas_ingest_offset(job.ingest);
-        attempt->received += attempt->size;
-        cas_ingest_free(job.ingest);
+        fetch_window_reset(&attempt->window, 0, NULL);
+        attempt->contributor = NULL;
+        attempt->joined = false;
+        if (r < 0)
+                fetch_cause_set_disk(&attempt->cause, -r, "the cache's disk");
+        return r == 0;
 }
 
-static void try_sources(struct fetch_attempt *attempt, char **sources)
+/* Takes up what a former flight has left. */
+static int recover(struct fetch_attempt *attempt)
+{
+        struct cas_slot *slot = cas_slot_take(&attempt->window.client);
+
+        if (!slot)
+                return -ENOMEM;
+
+        int r = cas_ingest_recover(attempt->ingest, slot, attempt->cancelled);
+        uint64_t offset = cas_ingest_offset(attempt->ingest);
+
+        attempt->taken_up = r == 0 ? offset + slot->filled : 0;
+        attempt->joined = attempt->taken_up > 0;
+        attempt->furthest = attempt->taken_up;
+        fetch_window_reset(&attempt->window, offset, slot);
+        return r;
+}
+
+/* false: that is the result. */
+static bool begin(struct fetch_attempt *attempt)
 {
         const struct fetch_config *config = attempt->config;
         const struct fetch_asset *asset =
             fetch_catalog_find(config->origins.catalog, &attempt->digest);
-        uint64_t declared = asset ? asset->size : CAS_SIZE_UNKNOWN;
+        struct fetch_source *sources = fetch_sources(&config->origins, &attempt->digest);
+        struct fetch_job job;
+        int r = -ENOMEM;
 
-        if (!sources[0])
-                fetch_cause_set(&attempt->cause, FETCH_NOT_FOUND, "no source for it");
-        for (char **source = sources; *source; source++) {
-                struct fetch_cause outcome;
+        attempt->begun = true;
+        attempt->declared = asset ? asset->size : CAS_SIZE_UNKNOWN;
+        attempt->plan.retries = config->retries;
+        attempt->plan.patience_ms = config->patience_ms;
+        if (sources)
+                r = fetch_plan_init(&attempt->plan, sources);
+        if (r < 0)
+                fetch_sources_free(sources);
+        for (size_t i = 0; i < attempt->plan.count; i++) {
+                char server[FETCH_SERVER_MAX];
 
-                if (atomic_load(attempt->cancelled)) {
-                        fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "stopping");
-                        return;
-                }
-                attempt->sources++;
-                try_source(attempt, *source, declared, &outcome);
-                if (outcome.kind == FETCH_OK) {
-                        attempt->cause = outcome;
-                        return;
-                }
-                fetch_cause_merge(&attempt->cause, &outcome);
-                if (!fetch_cause_is_sources(&outcome))
-                        return;
+                fetch_url_server(attempt->plan.candidates[i].source.url, server, sizeof(server));
+                attempt->plan.candidates[i].shunned =
+                    fetch_health_is_bad(attempt->health, server, attempt->started_ms);
         }
+        if (r == 0)
+                r = cas_ingest_begin(config->store, &attempt->digest, config->bound,
+                                     attempt->declared, &attempt->ingest);
+        if (r == 0)
+                r = recover(attempt);
+        if (r == 0)
+                return true;
+        job = job_for(attempt, NULL);
+        if (r == -ECANCELED)
+                fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "stopping");
+        else
+                fetch_source_refused(&job, r, &attempt->cause);
+        attempt->cause.claimed = false;
+        return false;
 }
 
-void fetch_attempt_run(struct fetch_attempt *attempt)
+/* All bytes are there: verify and publish them. */
+static void commit(struct fetch_attempt *attempt, struct fetch_cause *ret)
 {
-        if (settle_cached(attempt)) {
-                if (attempt->cause.kind != FETCH_OK)
-                        report(attempt, FETCH_EVENT_FAILED, &attempt->cause);
-                return;
+        uint64_t size = cas_ingest_offset(attempt->ingest);
+        int r = cas_ingest_commit(attempt->ingest, ret->source);
+
+        attempt->size = size;
+        if (r == -EBADMSG && attempt->declared != CAS_SIZE_UNKNOWN && size != attempt->declared)
+                fetch_cause_set(ret, FETCH_WRONG_BYTES,
+                                "%" PRIu64 " bytes, but the catalog says %" PRIu64, size,
+                                attempt->declared);
+        else if (r == -EBADMSG)
+                fetch_cause_set(ret, FETCH_WRONG_BYTES,
+                                "the %" PRIu64 " bytes have another SHA-256", size);
+        else if (r < 0)
+                fetch_cause_set_disk(ret, -r, "publishing");
+}
+
+static void read_source(struct fetch_attempt *attempt, struct fetch_candidate *candidate,
+                        struct fetch_outcome *ret)
+{
+        struct fetch_job job = job_for(attempt, candidate);
+
+        *ret = (struct fetch_outcome){0};
+        switch (fetch_url_scheme(candidate->source.url)) {
+        case FETCH_SCHEME_FILE:
+                fetch_file_source(&job, ret);
+                break;
+        case FETCH_SCHEME_HTTP:
+        case FETCH_SCHEME_HTTPS:
+                fetch_http_source(&job, ret);
+                break;
+        case FETCH_SCHEME_OTHER:
+                fetch_cause_set(&ret->cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");
+                ret->cause.final = true;
+                break;
+        }
+        fetch_url_redact(candidate->source.url, ret->cause.source, sizeof(ret->cause.source));
+}
+
+static uint64_t position_of(struct fetch_attempt *attempt)
+{
+        struct fetch_job job = job_for(attempt, NULL);
+
+        return fetch_source_position(&job);
+}
+
+/* Is it the server's doing that little or nothing came? */
+static bool is_servers(const struct fetch_outcome *outcome)
+{
+        return !outcome->from_zero &&
+               (outcome->cause.kind == FETCH_STALLED || outcome->cause.kind == FETCH_UNREACHABLE ||
+                outcome->cause.kind == FETCH_ORIGIN_FAILED);
+}
+
+static void end_try(struct fetch_try *try)
+{
+        try->now_ms = fetch_now_ms();
+        if (getrandom(&try->random, sizeof(try->random), GRND_NONBLOCK) < 0)
+                try->random = (uint32_t)try->now_ms;
+}
+
+/* One try of one source. */
+static void try_source(struct fetch_attempt *attempt, struct fetch_candidate *candidate,
+                       struct fetch_outcome *ret)
+{
+        uint64_t before = position_of(attempt);
+        int64_t began_ms = fetch_now_ms();
+        struct fetch_try try = {.outcome = ret};
+
+        attempt->tries++;
+        attempt->sources += candidate->turn == 0;
+        read_source(attempt, candidate, ret);
+
+        end_try(&try);
+        if (ret->anew) {
+                candidate->zeros++;
+                attempt->contributor = NULL;
+                attempt->joined = false;
+                before = 0;
         }
 
-        char **sources = fetch_sources(&attempt->config->origins, &attempt->digest);
+        uint64_t position = position_of(attempt);
 
-        if (sources)
-                try_sources(attempt, sources);
-        else
-                fetch_cause_set_disk(&attempt->cause, ENOMEM, "flight");
-        fetch_sources_free(sources);
+        attempt->received += position - before;
+        try.gained = position > attempt->furthest ? position - attempt->furthest : 0;
+        attempt->furthest += try.gained;
+        if (position > before) {
+                attempt->joined |=
+                    ret->joined || (attempt->contributor && attempt->contributor != candidate);
+                attempt->contributor = candidate;
+        }
+        if (ret->cause.kind == FETCH_OK || !fetch_cause_is_sources(&ret->cause))
+                return;
+
+        uint64_t passed_ms = (uint64_t)(try.now_ms - began_ms);
+
+        try.above_floor = try.gained * 1000 >= (uint64_t)attempt->config->http.min_rate *
+                                                   (passed_ms > 1000 ? passed_ms : 1000);
+        if (is_servers(ret) && !try.above_floor)
+                note_health(attempt, candidate, &ret->cause);
+        fetch_plan_note(&attempt->plan, candidate, &try);
+}
+
+enum step {
+        STEP_ON,
+        STEP_DONE, /* attempt->cause is the result */
+        STEP_YIELD,
+};
+
+/* After a try that brought the end of the body. */
+static enum step settle(struct fetch_attempt *attempt, struct fetch_candidate *candidate,
+                        struct fetch_outcome *outcome)
+{
+        struct fetch_try try = {.outcome = outcome};
+
+        commit(attempt, &outcome->cause);
+        if (outcome->cause.kind == FETCH_OK && candidate)
+                note_health(attempt, candidate, &outcome->cause);
+        if (outcome->cause.kind != FETCH_WRONG_BYTES) {
+                attempt->cause = outcome->cause;
+                return STEP_DONE;
+        }
+        end_try(&try);
+        if (candidate && !fetch_plan_note_wrong(&attempt->plan, candidate, attempt->joined, &try)) {
+                fetch_plan_verdict(&attempt->plan, &attempt->cause);
+                return STEP_DONE;
+        }
+        return begin_anew(attempt) ? STEP_ON : STEP_DONE;
+}
+
+/* After a try that did not. */
+static enum step go_on(struct fetch_attempt *attempt, const struct fetch_outcome *end)
+{
+        const struct fetch_cause *outcome = &end->cause;
+        bool is_verdict =
+            !end->cut && (outcome->kind == FETCH_WRONG_BYTES || outcome->kind == FETCH_TOO_BIG);
+
+        if (outcome->kind == FETCH_CANCELLED) {
+                if (fetch_window_sleep(&attempt->window, 0) == FETCH_YIELD)
+                        return STEP_YIELD;
+                attempt->cause = *outcome;
+                return STEP_DONE;
+        }
+        if (!fetch_cause_is_sources(outcome)) {
+                attempt->cause = *outcome;
+                return STEP_DONE;
+        }
+        /* What came from a source that is known to be wrong is of no use to the next one. */
+        if ((is_verdict || outcome->claimed) && position_of(attempt) > 0 && !begin_anew(attempt))
+                return STEP_DONE;
+        return STEP_ON;
+}
+
+/* Waits for the candidate's turn. */
+static enum step wait_for(struct fetch_attempt *attempt, int64_t at_ms)
+{
+        switch (fetch_window_sleep(&attempt->window, at_ms)) {
+        case FETCH_GO_ON:
+                return STEP_ON;
+        case FETCH_YIELD:
+                return STEP_YIELD;
+        case FETCH_STOP:
+                break;
+        }
+        fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "stopping");
+        return STEP_DONE;
+}
+
+static enum step step(struct fetch_attempt *attempt)
+{
+        uint64_t position = position_of(attempt);
+        struct fetch_outcome outcome = {0};
+        struct fetch_job job = job_for(attempt, NULL);
+        int64_t at_ms = 0;
+
+        /* A former flight had left all of it. */
+        if (position > 0 && position == attempt->declared) {
+                int r = fetch_source_feed(&job, true);
+
+                if (r == 0)
+                        return settle(attempt, NULL, &outcome);
+                fetch_cause_set_disk(&attempt->cause, -r, "the cache's disk");
+                return STEP_DONE;
+        }
+
+        struct fetch_candidate *candidate =
+            fetch_plan_next(&attempt->plan, position, fetch_now_ms(), &at_ms);
+
+        if (!candidate) {
+                fetch_plan_verdict(&attempt->plan, &attempt->cause);
+                return STEP_DONE;
+        }
+
+        enum step wait = wait_for(attempt, at_ms);
+
+        if (wait != STEP_ON)
+                return wait;
+        /* Whoever is read alone is so from zero. */
+        bool other = attempt->plan.alone && attempt->contributor != candidate;
+
+        if ((candidate->needs_zero || other) && position > 0 && !begin_anew(attempt))
+                return STEP_DONE;
+        if (candidate->needs_zero)
+                fetch_plan_begin_anew(candidate);
+        try_source(attempt, candidate, &outcome);
+        return outcome.cause.kind == FETCH_OK ? settle(attempt, candidate, &outcome)
+                                              : go_on(attempt, &outcome);
+}
+
+/* Is what is there worth keeping for the next flight of this digest? */
+static bool is_to_be_kept(const struct fetch_cause *cause)
+{
+        return cause->kind == FETCH_DENIED || cause->kind == FETCH_STALLED ||
+               cause->kind == FETCH_UNREACHABLE || cause->kind == FETCH_ORIGIN_FAILED ||
+               cause->kind == FETCH_CANCELLED;
+}
+
+static void keep(struct fetch_attempt *attempt)
+{
+        struct fetch_window *window = &attempt->window;
+        struct cas_slot *part;
+
+        pthread_mutex_lock(&window->lock);
+        part = fetch_window_take_part(window);
+        pthread_mutex_unlock(&window->lock);
+        cas_ingest_keep(attempt->ingest, part);
+}
+
+void fetch_attempt_init(struct fetch_attempt *attempt)
+{
+        fetch_window_init(&attempt->window, attempt->slots);
+}
+
+void fetch_attempt_destroy(struct fetch_attempt *attempt)
+{
+        cas_ingest_free(attempt->ingest);
+        fetch_window_destroy(&attempt->window);
+        fetch_plan_destroy(&attempt->plan);
+}
+
+bool fetch_attempt_run(struct fetch_attempt *attempt)
+{
+        enum step next = STEP_ON;
+
+        if (!attempt->begun && wait_for(attempt, 0) == STEP_DONE)
+                return true; /* stopping, before anything was done */
+        if (!attempt->begun && settle_cached(attempt)) {
+                if (attempt->cause.kind != FETCH_OK)
+                        report(attempt, FETCH_EVENT_FAILED, &attempt->cause);
+                return true;
+        }
+        if (!attempt->begun && !begin(attempt))
+                next = STEP_DONE;
+        while (next == STEP_ON)
+                next = step(attempt);
+        if (next == STEP_YIELD) {
+                /* Who does not run holds no slots: less than one of bytes comes again. */
+                fetch_window_reset(&attempt->window, cas_ingest_offset(attempt->ingest), NULL);
+                return false;
+        }
+        if (attempt->ingest && is_to_be_kept(&attempt->cause))
+                keep(attempt);
         report(attempt, attempt->cause.kind == FETCH_OK ? FETCH_EVENT_FETCHED : FETCH_EVENT_FAILED,
                &attempt->cause);
+        return true;
 }

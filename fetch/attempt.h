@@ -1,16 +1,21 @@
 /*
  * One flight from the inside: everything between "not in the cache" and "published,
- * or this is why not". Runs on a flight's thread and waits as it likes.
+ * or this is why not". Runs on a thread of the flights and waits as it likes; may be
+ * interrupted to make room for another one, and go on later on any thread.
  */
 #ifndef FETCH_ATTEMPT_H
 #define FETCH_ATTEMPT_H
 
 #include "fetch/fetch.h"
+#include "fetch/health.h"
+#include "fetch/plan.h"
 
 struct fetch_attempt {
         const struct fetch_config *config;
         struct http_loop *loop;
-        const atomic_bool *cancelled;
+        struct cas_slots *slots;
+        struct fetch_health *health;
+        const atomic_bool *cancelled; /* beside FETCH_STOP, for what does not look at the window */
         struct cas_digest digest;
         int64_t started_ms;
 
@@ -19,10 +24,26 @@ struct fetch_attempt {
         uint64_t size; /* of the blob, where cause.kind is FETCH_OK */
 
         /* Kept on the way. */
+        struct fetch_window window; /* where wishes are told (fetch_window_wish) */
+        struct fetch_plan plan;
+        struct cas_ingest *ingest;
+        uint64_t declared;                         /* bytes, by a catalog, or CAS_SIZE_UNKNOWN */
+        const struct fetch_candidate *contributor; /* whose bytes are there; NULL: nobody's */
+        bool joined;                               /* … and not only his, of one body */
+        bool begun;
+        uint64_t furthest; /* byte that was ever reached: only beyond it there is progress */
         uint64_t received; /* bytes, from all sources */
+        uint64_t taken_up; /* bytes that a former flight had left */
         unsigned sources;  /* tried */
+        unsigned tries;
 };
 
-void fetch_attempt_run(struct fetch_attempt *attempt);
+/* The caller has filled in what is above "The result". */
+void fetch_attempt_init(struct fetch_attempt *attempt);
+
+/* false: it was asked to yield, and is to be run again. */
+bool fetch_attempt_run(struct fetch_attempt *attempt);
+
+void fetch_attempt_destroy(struct fetch_attempt *attempt);
 
 #endif

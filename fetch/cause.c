@@ -36,6 +36,7 @@ void fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char
         cause->kind = kind;
         cause->error = 0;
         cause->claimed = false;
+        cause->final = false;
 }
 
 void fetch_cause_set_disk(struct fetch_cause *cause, int error, const char *doing)

@@ -32,12 +32,15 @@ struct fetch_cause {
         enum fetch_kind kind;
         int error;                 /* FETCH_DISK: a positive errno; else 0 */
         bool claimed;              /* FETCH_DISK: no room for a size that only the source claims */
+        bool final;                /* asking this source again would not help */
         int status;                /* the last HTTP status, or 0 */
+        int64_t retry_after_ms;    /* the origin asks not to be asked for so long; or 0 */
         char text[FETCH_TEXT_MAX]; /* the cause in words, quotable, one line */
         char source[FETCH_SOURCE_MAX]; /* the URL without its secrets, or "" */
 };
 
-/* Sets kind and text; source and status stay. The text is cut to size and made quotable. */
+/* Sets kind and text; source, status and retry_after_ms stay. The text is cut to size and made
+ * quotable. */
 __attribute__((format(printf, 3, 4))) void
 fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char *format, ...);
 

@@ -41,8 +41,8 @@ int fetch_new(const struct fetch_config *config, struct fetch **ret)
 
 void fetch_stop(struct fetch *fetch)
 {
-        http_loop_cancel_all(fetch->loop);
         fetch_flights_stop(fetch->flights);
+        http_loop_cancel_all(fetch->loop);
         fetch_sizes_stop(fetch->sizes);
 }
 

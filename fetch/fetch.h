@@ -4,7 +4,8 @@
  *
  * One flight per digest, however many wait for it: once begun it goes on when they
  * leave. At most `max_downloads` flights run at once, the others queue, and are dropped
- * where nobody waits for them any more when their turn comes.
+ * where nobody waits for them any more when their turn comes. While flights of several
+ * servers want to run, none of the servers has more than half of the places.
  *
  * Threads: all functions at any time from any thread, but new, stop and free.
  * Locks: fetch has three, of the flights, of the sizes and of the sizes' helper; none is
@@ -25,15 +26,20 @@ enum fetch_event {
         FETCH_EVENT_REVALIDATED, /* a blob without a record was hashed and is right */
         FETCH_EVENT_REFUSED,     /* what stood in the cache was wrong and is gone; goes on */
         FETCH_EVENT_FAILED,
+        FETCH_EVENT_SERVER_BAD,  /* a server is asked last for duration_ms, for this cause */
+        FETCH_EVENT_SERVER_GOOD, /* … and is as good as the others again */
 };
 
 struct fetch_report {
         enum fetch_event event;
         struct cas_digest digest;
+        const char *server;              /* "scheme://host:port", of the last two; else NULL */
         const struct fetch_cause *cause; /* its source also where nothing failed */
         uint64_t bytes;                  /* received, from all sources */
+        uint64_t taken_up;               /* beside them: what a former flight had left */
         int64_t duration_ms;
         unsigned sources; /* tried */
+        unsigned tries;   /* of all sources together */
 };
 
 struct fetch_config {
@@ -41,7 +47,11 @@ struct fetch_config {
         struct fetch_origins origins;
         struct http_config http;
         uint64_t bound;         /* bytes an asset may have */
+        size_t memory;          /* bytes, of all flights' buffers together */
         unsigned max_downloads; /* at once */
+        unsigned connections;   /* of one flight, at most */
+        unsigned retries;       /* of a source, beyond the first try (fetch/plan.h) */
+        int64_t patience_ms;    /* the longest that a source may ask to be left alone */
         unsigned size_timeout_ms;
         /* Called from a flight's thread, once for each event. */
         void (*report)(void *arg, const struct fetch_report *report);

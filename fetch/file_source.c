@@ -57,47 +57,69 @@ static int open_source(const char *url, uint64_t *ret_size, struct fetch_cause *
         return cas_io_steal_fd(&fd);
 }
 
-static void copy(const struct fetch_job *job, int fd, struct fetch_cause *ret)
+/* The slot that the next bytes go into; waits for one. NULL: a wish came first. */
+static struct cas_slot *next_slot(struct fetch_window *window, uint64_t *ret_at)
 {
-        _cleanup_free_ char *chunk = malloc(CHUNK);
-        uint64_t offset = 0;
-        ssize_t got;
+        struct cas_slot *slot = NULL;
 
-        if (!chunk) {
-                fetch_cause_set_disk(ret, ENOMEM, "copy");
-                return;
-        }
-        while ((got = cas_io_read_at(fd, chunk, CHUNK, offset)) > 0) {
-                int r = cas_ingest_write(job->ingest, chunk, (size_t)got);
+        pthread_mutex_lock(&window->lock);
 
-                if (r < 0) {
-                        fetch_source_refused(job, r, ret);
-                        return;
-                }
-                offset += (uint64_t)got;
-                if (atomic_load(job->cancelled)) {
-                        fetch_cause_set(ret, FETCH_CANCELLED, "cancelled");
-                        return;
-                }
-        }
-        if (got < 0)
-                judge_error(ret, (int)-got);
+        uint64_t at = fetch_window_position(window);
+
+        while (window->wish == FETCH_GO_ON && !fetch_window_reserve(window, at, at + 1))
+                fetch_window_wait(window, INT64_MAX);
+        if (window->wish == FETCH_GO_ON)
+                slot = fetch_window_slot(window, at);
+        pthread_mutex_unlock(&window->lock);
+        *ret_at = at;
+        return slot;
 }
 
-void fetch_file_source(const struct fetch_job *job, const char *url, struct fetch_cause *ret)
+static void copy(const struct fetch_job *job, int fd, struct fetch_cause *ret)
+{
+        struct fetch_window *window = job->window;
+        struct cas_slot *slot;
+        uint64_t at;
+        int r = 0;
+
+        while (r == 0 && (slot = next_slot(window, &at))) {
+                ssize_t got = cas_io_read_at(fd, slot->bytes + slot->filled,
+                                             CAS_SLOT_BYTES - slot->filled, at);
+
+                if (got < 0) {
+                        judge_error(ret, (int)-got);
+                        return;
+                }
+                slot->filled += (size_t)got;
+                r = fetch_source_feed(job, got == 0);
+                if (got == 0)
+                        break;
+        }
+        if (r < 0)
+                fetch_source_refused(job, r, ret);
+        else if (!slot)
+                fetch_cause_set(ret, FETCH_CANCELLED, "stopping");
+}
+
+void fetch_file_source(const struct fetch_job *job, struct fetch_outcome *ret)
 {
         uint64_t size = 0;
-        _cleanup_close_ int fd = open_source(url, &size, ret);
+        _cleanup_close_ int fd = open_source(job->source->url, &size, &ret->cause);
 
         if (fd < 0)
                 return;
+        job->version->size = size;
 
         int r = cas_ingest_expect(job->ingest, size);
 
         if (r < 0)
-                fetch_source_refused(job, r, ret);
-        else
-                copy(job, fd, ret);
+                fetch_source_refused(job, r, &ret->cause);
+        else if (size >= fetch_source_position(job))
+                copy(job, fd, &ret->cause);
+        else {
+                fetch_cause_set(&ret->cause, FETCH_ORIGIN_FAILED, "shorter than what is there");
+                ret->from_zero = true;
+        }
 }
 
 void fetch_file_size(const char *url, uint64_t *ret_size, struct fetch_cause *ret)

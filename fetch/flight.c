@@ -7,10 +7,13 @@
 #include "fetch/attempt.h"
 #include "fetch/clock.h"
 #include "fetch/memory.h"
+#include "fetch/places.h"
 #include "fetch/thread.h"
+#include "fetch/url.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #define REMEMBERED_FAILURES 4096
@@ -26,22 +29,32 @@
 struct flight {
         struct cas_map_entry entry;
         struct fetch_crowd crowd;
-        struct flight *queue_next;
+        struct fetch_place place;
+        struct fetch_attempt *attempt; /* once it has been in the air */
+        struct flight *airborne_next;
+        struct flight *airborne_prev;
 };
 
 struct fetch_flights {
         struct fetch_config config;
         struct http_loop *loop;
+        struct cas_slots *slots;
+        struct fetch_health health;
         atomic_bool cancelled;
 
         pthread_mutex_t lock;
         pthread_cond_t thread_ended;
         struct cas_map map;           /* lock; of struct flight */
-        struct flight *queue_first;   /* lock; not running yet */
-        struct flight *queue_last;    /* lock */
+        struct fetch_places places;   /* lock; who may run, and who waits */
+        struct flight *airborne;      /* lock; those with an attempt */
         unsigned threads;             /* lock */
         struct fetch_memory failures; /* lock */
 };
+
+static struct flight *flight_at(struct fetch_place *place)
+{
+        return place ? (struct flight *)((char *)place - offsetof(struct flight, place)) : NULL;
+}
 
 int fetch_flights_new(const struct fetch_config *config, struct http_loop *loop,
                       struct fetch_flights **ret)
@@ -52,12 +65,20 @@ int fetch_flights_new(const struct fetch_config *config, struct http_loop *loop,
                 return -ENOMEM;
         flights->config = *config;
         flights->loop = loop;
+        fetch_places_init(&flights->places, config->max_downloads);
+        fetch_health_init(&flights->health);
         pthread_mutex_init(&flights->lock, NULL);
         pthread_cond_init(&flights->thread_ended, NULL);
-        if (cas_map_init(&flights->map) < 0 ||
-            fetch_memory_init(&flights->failures, REMEMBERED_FAILURES) < 0) {
+
+        int r = cas_slots_new(config->memory, config->max_downloads, &flights->slots);
+
+        if (r == 0)
+                r = cas_map_init(&flights->map);
+        if (r == 0)
+                r = fetch_memory_init(&flights->failures, REMEMBERED_FAILURES);
+        if (r < 0) {
                 fetch_flights_free(flights);
-                return -ENOMEM;
+                return r;
         }
         *ret = flights;
         return 0;
@@ -70,6 +91,8 @@ void fetch_flights_free(struct fetch_flights *flights)
         cas_map_destroy(&flights->map);
         if (flights->failures.map.buckets)
                 fetch_memory_destroy(&flights->failures);
+        cas_slots_free(flights->slots);
+        fetch_health_destroy(&flights->health);
         pthread_cond_destroy(&flights->thread_ended);
         pthread_mutex_destroy(&flights->lock);
         free(flights);
@@ -114,43 +137,91 @@ static void land(struct fetch_flights *flights, struct flight *flight,
         free(flight);
 }
 
-static void fly(struct fetch_flights *flights, struct flight *flight)
+/* Under the lock. It is going to run. false without memory. */
+static bool board(struct fetch_flights *flights, struct flight *flight)
 {
-        struct fetch_attempt attempt = {
+        struct fetch_attempt *attempt = calloc(1, sizeof(*attempt));
+
+        if (!attempt)
+                return false;
+        *attempt = (struct fetch_attempt){
             .config = &flights->config,
             .loop = flights->loop,
+            .slots = flights->slots,
+            .health = &flights->health,
             .cancelled = &flights->cancelled,
             .digest = flight->entry.digest,
             .started_ms = fetch_now_ms(),
         };
-
-        fetch_attempt_run(&attempt);
-        land(flights, flight, &attempt.cause, attempt.size);
+        fetch_attempt_init(attempt);
+        if (atomic_load(&flights->cancelled))
+                fetch_window_wish(&attempt->window, FETCH_STOP);
+        flight->attempt = attempt;
+        flight->airborne_next = flights->airborne;
+        if (flights->airborne)
+                flights->airborne->airborne_prev = flight;
+        flights->airborne = flight;
+        return true;
 }
 
-static struct flight *first_in_queue(struct fetch_flights *flights)
+/* Under the lock. Its attempt is the caller's to free. */
+static struct fetch_attempt *disembark(struct fetch_flights *flights, struct flight *flight)
 {
-        struct flight *flight = flights->queue_first;
+        struct fetch_attempt *attempt = flight->attempt;
 
-        if (flight) {
-                flights->queue_first = flight->queue_next;
-                if (!flights->queue_first)
-                        flights->queue_last = NULL;
-        }
-        return flight;
+        if (flight->airborne_prev)
+                flight->airborne_prev->airborne_next = flight->airborne_next;
+        else
+                flights->airborne = flight->airborne_next;
+        if (flight->airborne_next)
+                flight->airborne_next->airborne_prev = flight->airborne_prev;
+        flight->attempt = NULL;
+        return attempt;
 }
 
-/* Under the lock. Those that everybody has left are dropped: whom the queue made wait too
- * long must not lengthen it for the others. */
-static struct flight *next_in_queue(struct fetch_flights *flights)
+/* Under the lock. Those that everybody has left before they began are dropped: whom the queue
+ * made wait too long must not lengthen it for the others. */
+static struct flight *next_to_fly(struct fetch_flights *flights)
 {
         struct flight *flight;
 
-        while ((flight = first_in_queue(flights)) && !flight->crowd.first) {
+        while ((flight = flight_at(fetch_places_next(&flights->places))) && !flight->attempt &&
+               !flight->crowd.first) {
+                fetch_places_leave(&flights->places, &flight->place);
                 cas_map_remove(&flights->map, &flight->entry);
                 free(flight);
         }
         return flight;
+}
+
+/* Under the lock, which it leaves to fly. */
+static void fly(struct fetch_flights *flights, struct flight *flight)
+{
+        static const struct fetch_cause no_memory = {
+            .kind = FETCH_DISK, .error = ENOMEM, .text = "flight: out of memory"};
+        bool boarded = flight->attempt || board(flights, flight);
+
+        if (boarded)
+                fetch_window_wish(&flight->attempt->window, FETCH_GO_ON);
+        pthread_mutex_unlock(&flights->lock);
+
+        bool done = !boarded || fetch_attempt_run(flight->attempt);
+
+        pthread_mutex_lock(&flights->lock);
+        if (!done) {
+                fetch_places_yield(&flights->places, &flight->place);
+                return;
+        }
+        fetch_places_leave(&flights->places, &flight->place);
+
+        struct fetch_attempt *attempt = boarded ? disembark(flights, flight) : NULL;
+
+        pthread_mutex_unlock(&flights->lock);
+        land(flights, flight, attempt ? &attempt->cause : &no_memory, attempt ? attempt->size : 0);
+        if (attempt)
+                fetch_attempt_destroy(attempt);
+        free(attempt);
+        pthread_mutex_lock(&flights->lock);
 }
 
 static void *run(void *arg)
@@ -160,11 +231,8 @@ static void *run(void *arg)
 
         pthread_setname_np(pthread_self(), "flight");
         pthread_mutex_lock(&flights->lock);
-        while ((flight = next_in_queue(flights))) {
-                pthread_mutex_unlock(&flights->lock);
+        while ((flight = next_to_fly(flights)))
                 fly(flights, flight);
-                pthread_mutex_lock(&flights->lock);
-        }
         flights->threads--;
         pthread_cond_broadcast(&flights->thread_ended);
         pthread_mutex_unlock(&flights->lock);
@@ -181,6 +249,30 @@ static bool ensure_thread(struct fetch_flights *flights)
         return flights->threads > 0;
 }
 
+/* With which server the flight begins, as a number; 0: with none. */
+static uint64_t server_of(const struct fetch_flights *flights, const struct cas_digest *digest)
+{
+        struct fetch_source *sources = fetch_sources(&flights->config.origins, digest);
+        uint64_t hash = 14695981039346656037u; /* FNV-1a, 64 bits */
+        char server[FETCH_SERVER_MAX] = "";
+
+        if (sources && sources[0].url)
+                fetch_url_server(sources[0].url, server, sizeof(server));
+        fetch_sources_free(sources);
+        for (const char *byte = server; *byte; byte++)
+                hash = (hash ^ (unsigned char)*byte) * 1099511628211u;
+        return server[0] ? hash : 0;
+}
+
+/* Under the lock. `place` runs, and is asked to make room for another server's flight. */
+static void make_room(struct fetch_place *place)
+{
+        const struct flight *flight = flight_at(place);
+
+        if (flight && flight->attempt)
+                fetch_window_wish(&flight->attempt->window, FETCH_YIELD);
+}
+
 /* Under the lock. NULL when there is no memory or no thread for it. */
 static struct flight *take_off(struct fetch_flights *flights, const struct cas_digest *digest)
 {
@@ -192,11 +284,7 @@ static struct flight *take_off(struct fetch_flights *flights, const struct cas_d
         }
         flight->entry.digest = *digest;
         cas_map_insert(&flights->map, &flight->entry);
-        if (flights->queue_last)
-                flights->queue_last->queue_next = flight;
-        else
-                flights->queue_first = flight;
-        flights->queue_last = flight;
+        make_room(fetch_places_join(&flights->places, &flight->place, server_of(flights, digest)));
         return flight;
 }
 
@@ -279,6 +367,8 @@ void fetch_flights_stop(struct fetch_flights *flights)
         /* Flights that only queue are still flown: each ends at its first step. */
         pthread_mutex_lock(&flights->lock);
         atomic_store(&flights->cancelled, true);
+        for (struct flight *flight = flights->airborne; flight; flight = flight->airborne_next)
+                fetch_window_wish(&flight->attempt->window, FETCH_STOP);
         while (flights->threads > 0)
                 pthread_cond_wait(&flights->thread_ended, &flights->lock);
         pthread_mutex_unlock(&flights->lock);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct http_loop {
         struct http_config config;
@@ -106,6 +107,29 @@ static struct http_transfer *next_command(struct http_loop *loop, bool *starts, 
         return transfer;
 }
 
+/* curl is done with the transfer's handle. */
+static void conclude(struct http_loop *loop, struct http_transfer *transfer, CURLcode code)
+{
+        struct fetch_cause cause;
+
+        if (!http_transfer_finish(transfer, code, &cause)) {
+                end(loop, transfer, &cause);
+                return;
+        }
+        curl_multi_remove_handle(loop->multi, transfer->easy);
+        deactivate(loop, transfer);
+        start(loop, transfer);
+}
+
+/* curl hands over what it had kept; a handler that wants no more of it ends only this call. */
+static void resume(struct http_loop *loop, struct http_transfer *transfer)
+{
+        CURLcode code = curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+
+        if (code != CURLE_OK)
+                conclude(loop, transfer, code);
+}
+
 static void obey(struct http_loop *loop)
 {
         struct http_transfer *transfer;
@@ -119,7 +143,7 @@ static void obey(struct http_loop *loop)
                 else if (starts)
                         start(loop, transfer);
                 else if (resumes)
-                        curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+                        resume(loop, transfer);
         }
 }
 
@@ -130,7 +154,6 @@ static void collect(struct http_loop *loop)
 
         while ((message = curl_multi_info_read(loop->multi, &left))) {
                 struct http_transfer *transfer = NULL;
-                struct fetch_cause cause;
 
                 if (message->msg != CURLMSG_DONE)
                         continue;
@@ -138,13 +161,7 @@ static void collect(struct http_loop *loop)
                 CURLcode code = message->data.result;
 
                 curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-                if (!http_transfer_finish(transfer, code, &cause)) {
-                        end(loop, transfer, &cause);
-                        continue;
-                }
-                curl_multi_remove_handle(loop->multi, transfer->easy);
-                deactivate(loop, transfer);
-                start(loop, transfer);
+                conclude(loop, transfer, code);
         }
 }
 
@@ -200,6 +217,16 @@ int http_loop_new(const struct http_config *config, struct http_loop **ret)
         return 0;
 }
 
+int64_t http_loop_cpu_ms(struct http_loop *loop)
+{
+        struct timespec used;
+        clockid_t clock;
+
+        if (pthread_getcpuclockid(loop->thread, &clock) != 0 || clock_gettime(clock, &used) < 0)
+                return 0;
+        return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
 void http_loop_cancel_all(struct http_loop *loop)
 {
         pthread_mutex_lock(&loop->lock);
@@ -233,11 +260,10 @@ static void queue(struct http_loop *loop, struct http_transfer *transfer)
         loop->commands = transfer;
 }
 
-struct http_transfer *http_start(struct http_loop *loop, enum http_method method, const char *url,
-                                 unsigned timeout_ms, const struct http_handler *handler, void *arg)
+struct http_transfer *http_start(struct http_loop *loop, const struct http_request *request,
+                                 const struct http_handler *handler, void *arg)
 {
-        struct http_transfer *transfer =
-            http_transfer_new(&loop->config, method, url, timeout_ms, handler, arg);
+        struct http_transfer *transfer = http_transfer_new(&loop->config, request, handler, arg);
 
         if (!transfer)
                 return NULL;

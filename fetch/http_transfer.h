@@ -12,7 +12,13 @@
 struct http_transfer {
         struct http_loop *loop;
         CURL *easy;
+        const struct http_config *config; /* the loop's */
         enum http_method method;
+        bool ranged;     /* a part was asked for */
+        uint64_t first;  /* … from this byte on */
+        bool is_origins; /* as the request says */
+        bool denied;     /* by deny_nets, in this hop */
+        bool enough;     /* the handler wants no more */
         struct http_handler handler;
         void *arg;
         struct curl_slist *headers; /* that are sent */
@@ -38,8 +44,8 @@ struct http_transfer {
 };
 
 /* A transfer with its curl handle set up; NULL without memory. */
-struct http_transfer *http_transfer_new(const struct http_config *config, enum http_method method,
-                                        const char *url, unsigned timeout_ms,
+struct http_transfer *http_transfer_new(const struct http_config *config,
+                                        const struct http_request *request,
                                         const struct http_handler *handler, void *arg);
 void http_transfer_free(struct http_transfer *transfer);
 

@@ -9,21 +9,23 @@
 #include <string.h>
 
 /* Takes `url` over; false without memory. */
-static bool append(char **sources, size_t *count, char *url)
+static bool append(struct fetch_source *sources, size_t *count, char *url, bool is_origins)
 {
         if (!url)
                 return false;
         for (size_t i = 0; i < *count; i++) {
-                if (strcmp(sources[i], url) == 0) {
+                if (strcmp(sources[i].url, url) == 0) {
+                        sources[i].is_origins |= is_origins;
                         free(url);
                         return true;
                 }
         }
-        sources[(*count)++] = url;
+        sources[(*count)++] = (struct fetch_source){url, is_origins};
         return true;
 }
 
-char **fetch_sources(const struct fetch_origins *origins, const struct cas_digest *digest)
+struct fetch_source *fetch_sources(const struct fetch_origins *origins,
+                                   const struct cas_digest *digest)
 {
         const struct fetch_asset *asset = fetch_catalog_find(origins->catalog, digest);
         size_t listed = 0;
@@ -32,22 +34,24 @@ char **fetch_sources(const struct fetch_origins *origins, const struct cas_diges
         while (asset && asset->urls && asset->urls[listed])
                 listed++;
 
-        char **sources = calloc(listed + origins->template_count + 1, sizeof(*sources));
+        struct fetch_source *sources =
+            calloc(listed + origins->template_count + 1, sizeof(*sources));
         bool ok = sources;
 
         for (size_t i = 0; ok && i < listed; i++)
-                ok = append(sources, &count, strdup(asset->urls[i]));
+                ok = append(sources, &count, strdup(asset->urls[i]), false);
         for (size_t i = 0; ok && i < origins->template_count; i++)
-                ok = append(sources, &count, fetch_template_expand(origins->templates[i], digest));
+                ok = append(sources, &count, fetch_template_expand(origins->templates[i], digest),
+                            true);
         if (ok)
                 return sources;
         fetch_sources_free(sources);
         return NULL;
 }
 
-void fetch_sources_free(char **sources)
+void fetch_sources_free(struct fetch_source *sources)
 {
-        for (char **source = sources; source && *source; source++)
-                free(*source);
+        for (struct fetch_source *source = sources; source && source->url; source++)
+                free(source->url);
         free(sources);
 }

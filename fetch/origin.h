@@ -13,8 +13,15 @@ struct fetch_origins {
         size_t template_count;
 };
 
-/* A NULL-terminated list, perhaps empty; free it with fetch_sources_free(). NULL without memory. */
-char **fetch_sources(const struct fetch_origins *origins, const struct cas_digest *digest);
-void fetch_sources_free(char **sources); /* accepts NULL */
+struct fetch_source {
+        char *url;
+        bool is_origins; /* named by the operator, and not by a catalog alone */
+};
+
+/* A list, perhaps empty, that ends with a NULL url; free it with fetch_sources_free(). NULL
+ * without memory. */
+struct fetch_source *fetch_sources(const struct fetch_origins *origins,
+                                   const struct cas_digest *digest);
+void fetch_sources_free(struct fetch_source *sources); /* accepts NULL */
 
 #endif

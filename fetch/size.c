@@ -30,7 +30,7 @@ struct question {
         struct fetch_sizes *sizes;
         struct question *queue_next; /* the lock */
         int64_t deadline_ms;
-        char **sources;
+        struct fetch_source *sources;
         size_t at;                /* the source being asked */
         enum http_method method;  /* by which it is asked */
         uint64_t size;            /* what it answered */
@@ -181,8 +181,15 @@ static void ask_http(struct question *question)
         if (left_ms <= 0) {
                 fetch_cause_set(&question->worst, FETCH_STALLED, "no answer about the size");
         } else {
-                if (http_start(sizes->loop, question->method, question->sources[question->at],
-                               (unsigned)left_ms, &handler, question))
+                const struct fetch_source *source = &question->sources[question->at];
+                struct http_request request = {
+                    .method = question->method,
+                    .url = source->url,
+                    .is_origins = source->is_origins,
+                    .timeout_ms = (unsigned)left_ms,
+                };
+
+                if (http_start(sizes->loop, &request, &handler, question))
                         return;
                 fetch_cause_set_disk(&question->worst, ENOMEM, "size");
         }
@@ -253,7 +260,7 @@ static void look_at_file(struct fetch_errand *errand)
         uint64_t size = 0;
 
         if (is_worth_a_look(question)) {
-                fetch_file_size(question->sources[question->at], &size, &cause);
+                fetch_file_size(question->sources[question->at].url, &size, &cause);
                 if (cause.kind == FETCH_OK) {
                         question->exists = true;
                         question->size = size;
@@ -292,7 +299,7 @@ static enum step next_step(struct question *question)
                 fetch_cause_set(&question->worst, FETCH_STALLED, "no answer about the size");
                 return STEP_NONE;
         }
-        for (const char *url; (url = question->sources[question->at]); question->at++) {
+        for (const char *url; (url = question->sources[question->at].url); question->at++) {
                 struct fetch_cause cause = {0};
                 enum fetch_scheme scheme = fetch_url_scheme(url);
 

@@ -5,6 +5,7 @@
 
 #include "fetch/cause.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -134,6 +135,34 @@ bool fetch_url_has_user(const char *url)
         const char *authority = authority_of(url, &length);
 
         return memchr(authority, '@', length);
+}
+
+bool fetch_url_host_is_address(const char *url)
+{
+        CURLU *parsed = curl_url();
+        char *host = NULL;
+        struct in_addr v4;
+        bool is = false;
+
+        /* curl has brought odd forms, such as 0x7f.1, into the usual one; v6 is in brackets. */
+        if (parsed && curl_url_set(parsed, CURLUPART_URL, url, PARSE_FLAGS) == CURLUE_OK &&
+            curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+                is = *host == '[' || inet_pton(AF_INET, host, &v4) == 1;
+        curl_free(host);
+        curl_url_cleanup(parsed);
+        return is;
+}
+
+void fetch_url_server(const char *url, char *ret, size_t size)
+{
+        size_t length;
+        const char *authority = authority_of(url, &length);
+        const char *at = memrchr(authority, '@', length);
+        const char *host = at ? at + 1 : authority;
+
+        snprintf(ret, size, "%.*s%.*s", (int)(authority - url), url,
+                 (int)(authority + length - host), host);
+        fetch_make_quotable(ret);
 }
 
 void fetch_url_redact(const char *url, char *ret, size_t size)

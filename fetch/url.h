@@ -39,6 +39,12 @@ bool fetch_url_has_user(const char *url);
 /* Where the path of a URL begins; its query, its fragment or its end where it has none. */
 const char *fetch_url_behind_authority(const char *url);
 
+/* Is its host an IP address, and not a name? */
+bool fetch_url_host_is_address(const char *url);
+
+/* "scheme://host:port", with which servers are told apart; cut to `size` bytes. Holds no secret. */
+void fetch_url_server(const char *url, char *ret, size_t size);
+
 /* The URL without user, password, query and fragment, printable, cut to `size` bytes. */
 void fetch_url_redact(const char *url, char *ret, size_t size);
 

@@ -5,6 +5,7 @@
 #include "fs/options.h"
 
 #include "cas/io.h"
+#include "fetch/source.h"
 #include "fetch/template.h"
 #include "fetch/url.h"
 #include "fs/log.h"
@@ -37,11 +38,16 @@ const char fs_options_usage[] =
     "                         else $XDG_CACHE_HOME/assetfs or ~/.cache/assetfs)\n"
     "  --max-asset-size SIZE  larger ones are refused (8G)\n"
     "  --max-downloads N      at once; the others wait (16)\n"
+    "  --connections N        of one download, where the origin limits each (8)\n"
+    "  --retries N            of a source that fails, by back-off; what made progress does\n"
+    "                         not count (5)\n"
     "  --open-timeout SEC     how long an open waits for its download (1800)\n"
     "  --stall-timeout SEC    a transfer ends that is slower than --min-rate for so long (30)\n"
     "  --min-rate RATE        bytes a second (10K)\n"
     "  --ca FILE              certificates to trust, PEM, instead of the system's\n"
-    "  --proxy URL            instead of http_proxy, https_proxy and no_proxy\n"
+    "  --proxy URL            instead of http_proxy and https_proxy; no_proxy still counts\n"
+    "  --deny-net CIDR        where no catalog and no redirect may lead, beside 169.254.0.0/16\n"
+    "                         and fe80::/10; may be repeated; none: nor these two\n"
     "  --user NAME|UID        who downloads, as root (the cache's owner, else assetfs)\n"
     "  -o OPT,...             uid=, gid=, umask=: who may open, and so start downloads;\n"
     "                         passthrough=auto|on|off: the kernel reads cached assets itself;\n"
@@ -58,8 +64,11 @@ enum {
         OPTION_CATALOG,
         OPTION_MAX_ASSET_SIZE,
         OPTION_MAX_DOWNLOADS,
+        OPTION_CONNECTIONS,
+        OPTION_RETRIES,
         OPTION_CA,
         OPTION_PROXY,
+        OPTION_DENY_NET,
         OPTION_STALL_TIMEOUT,
         OPTION_MIN_RATE,
         OPTION_OPEN_TIMEOUT,
@@ -73,6 +82,9 @@ static const struct option long_options[] = {
     {"catalog", required_argument, NULL, OPTION_CATALOG},
     {"max-asset-size", required_argument, NULL, OPTION_MAX_ASSET_SIZE},
     {"max-downloads", required_argument, NULL, OPTION_MAX_DOWNLOADS},
+    {"connections", required_argument, NULL, OPTION_CONNECTIONS},
+    {"retries", required_argument, NULL, OPTION_RETRIES},
+    {"deny-net", required_argument, NULL, OPTION_DENY_NET},
     {"ca", required_argument, NULL, OPTION_CA},
     {"proxy", required_argument, NULL, OPTION_PROXY},
     {"stall-timeout", required_argument, NULL, OPTION_STALL_TIMEOUT},
@@ -276,6 +288,29 @@ static int set_proxy(struct fs_options *options, const char *url)
         return 0;
 }
 
+static int add_deny_net(struct fs_options *options, const char *text)
+{
+        const char *why;
+
+        if (strcmp(text, "none") == 0) {
+                options->deny_net_count = 0;
+                return 0;
+        }
+        if (options->deny_net_count == FS_DENY_NETS_MAX)
+                return usage_error("--deny-net", text, "too many networks");
+        if (fetch_net_parse(text, &options->deny_nets[options->deny_net_count], &why) < 0)
+                return usage_error("--deny-net", text, why);
+        options->deny_net_count++;
+        return 0;
+}
+
+/* Where clouds keep the credentials of a machine, for whoever asks from it. */
+static void deny_link_local(struct fs_options *options)
+{
+        add_deny_net(options, "169.254.0.0/16");
+        add_deny_net(options, "fe80::/10");
+}
+
 static int set_ca(struct fs_options *options, const char *path)
 {
         if (access(path, R_OK) < 0)
@@ -333,6 +368,13 @@ static int parse_option(struct fs_options *options, int option, const char *valu
                 return usage_error("--max-asset-size", value, "not a size (1024, 10K, 8G, ...)");
         case OPTION_MAX_DOWNLOADS:
                 return parse_number("--max-downloads", value, 1, 1024, &options->max_downloads);
+        case OPTION_CONNECTIONS:
+                return parse_number("--connections", value, 1, FETCH_CONNECTIONS_MOST,
+                                    &options->connections);
+        case OPTION_RETRIES:
+                return parse_number("--retries", value, 0, 100, &options->retries);
+        case OPTION_DENY_NET:
+                return add_deny_net(options, value);
         case OPTION_CA:
                 return set_ca(options, value);
         case OPTION_PROXY:
@@ -430,10 +472,13 @@ int fs_options_parse(int argc, char **argv, struct fs_options *ret)
             .allow_other = geteuid() == 0,
             .max_asset_size = UINT64_C(8) << 30,
             .max_downloads = 16,
+            .connections = 8,
+            .retries = 5,
             .stall_timeout = 30,
             .open_timeout = 1800,
             .min_rate = 10 * 1024,
         };
+        deny_link_local(ret);
         optind = 0; /* glibc: start anew */
         opterr = 0;
         while ((option = getopt_long(argc, argv, ":fho:", long_options, &index)) != -1) {

@@ -5,6 +5,8 @@
 #ifndef FS_OPTIONS_H
 #define FS_OPTIONS_H
 
+#include "fetch/net.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,7 +14,8 @@
 
 #define FS_ORIGINS_MAX   64
 #define FS_CATALOGS_MAX  64
-#define FS_ARGUMENTS_MAX 192
+#define FS_DENY_NETS_MAX 64
+#define FS_ARGUMENTS_MAX 256
 
 enum fs_passthrough {
         FS_PASSTHROUGH_AUTO, /* where the kernel can */
@@ -34,6 +37,10 @@ struct fs_options {
         size_t catalog_count;
         uint64_t max_asset_size; /* bytes */
         unsigned max_downloads;
+        unsigned connections; /* of one download */
+        unsigned retries;     /* of a source */
+        struct fetch_net deny_nets[FS_DENY_NETS_MAX];
+        size_t deny_net_count;
         unsigned stall_timeout; /* seconds */
         unsigned open_timeout;  /* seconds */
         unsigned min_rate;      /* bytes a second */

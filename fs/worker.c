@@ -5,6 +5,7 @@
 #include "fs/worker.h"
 
 #include "cas/io.h"
+#include "cas/slots.h"
 #include "fetch/clock.h"
 #include "fs/account.h"
 #include "fs/log.h"
@@ -28,13 +29,16 @@
 #include <unistd.h>
 
 #define CONNECT_SECONDS 15
-#define SIZE_TIMEOUT_MS 5000 /* a stat may wait so long for an origin */
+#define BUFFERS_BYTES   (32u << 20)
+#define PATIENCE_MS     300000 /* the longest Retry-After that is waited for */
+#define SIZE_TIMEOUT_MS 5000   /* a stat may wait so long for an origin */
 
 struct worker {
         struct fs_options options;
         struct fs_memory *memory;
         struct fetch_catalog *catalog;
         bool stale; /* the catalog is the last good one */
+        struct fetch_proxies proxies;
         struct fs_channel channel;
         struct fs_server server;
 };
@@ -49,8 +53,11 @@ static void on_report(void *arg, const struct fetch_report *report)
         cas_digest_format(&report->digest, hex);
         switch (report->event) {
         case FETCH_EVENT_FETCHED:
-                fs_log(LOG_INFO, "event=fetched digest=%s source=%s bytes=%" PRIu64 " seconds=%.3f",
-                       hex, cause->source, report->bytes, seconds);
+                fs_log(LOG_INFO,
+                       "event=fetched digest=%s source=%s bytes=%" PRIu64 " taken-up=%" PRIu64
+                       " tries=%u seconds=%.3f",
+                       hex, cause->source[0] ? cause->source : "-", report->bytes, report->taken_up,
+                       report->tries, seconds);
                 break;
         case FETCH_EVENT_REVALIDATED:
                 fs_log(LOG_INFO, "event=revalidated digest=%s seconds=%.3f", hex, seconds);
@@ -60,11 +67,18 @@ static void on_report(void *arg, const struct fetch_report *report)
                 break;
         case FETCH_EVENT_FAILED:
                 fs_log(LOG_ERR,
-                       "event=failed digest=%s errno=%s source=%s cause=\"%s\" sources=%u "
+                       "event=failed digest=%s errno=%s source=%s cause=\"%s\" sources=%u tries=%u "
                        "bytes=%" PRIu64 " seconds=%.3f",
                        hex, strerrorname_np(fs_errno(cause)),
                        cause->source[0] ? cause->source : "-", cause->text, report->sources,
-                       report->bytes, seconds);
+                       report->tries, report->bytes, seconds);
+                break;
+        case FETCH_EVENT_SERVER_BAD:
+                fs_log(LOG_WARNING, "event=server-bad server=%s cause=\"%s\" asked-last-for=%.0fs",
+                       report->server, cause->text, seconds);
+                break;
+        case FETCH_EVENT_SERVER_GOOD:
+                fs_log(LOG_INFO, "event=server-good server=%s", report->server);
                 break;
         }
 }
@@ -170,6 +184,22 @@ static int open_store(struct worker *worker)
         return 0;
 }
 
+/* Of all downloads' buffers: the budget, or what so many of them need to move at all. */
+static size_t memory_for(unsigned downloads)
+{
+        size_t needed = (size_t)downloads * CAS_SLOTS_RESERVED * CAS_SLOT_BYTES;
+
+        return needed > BUFFERS_BYTES ? needed : BUFFERS_BYTES;
+}
+
+/* Who asks for more patience than an opener has is not waited for. */
+static int64_t patience_ms(const struct fs_options *options)
+{
+        int64_t open_ms = (int64_t)options->open_timeout * 1000;
+
+        return open_ms < PATIENCE_MS ? open_ms : PATIENCE_MS;
+}
+
 static int start_fetch(struct worker *worker)
 {
         const struct fs_options *options = &worker->options;
@@ -177,14 +207,20 @@ static int start_fetch(struct worker *worker)
             .store = worker->server.store,
             .origins = {worker->catalog, options->origins, options->origin_count},
             .http = {.ca_file = options->ca_file,
-                     .proxy = options->proxy,
+                     .proxies = &worker->proxies,
+                     .deny_nets = options->deny_nets,
+                     .deny_net_count = options->deny_net_count,
                      .stall_seconds = options->stall_timeout,
                      .min_rate = options->min_rate,
                      .connect_seconds = CONNECT_SECONDS,
                      .beat = beat,
                      .beat_arg = worker->memory},
             .bound = options->max_asset_size,
+            .memory = memory_for(options->max_downloads),
             .max_downloads = options->max_downloads,
+            .connections = options->connections,
+            .retries = options->retries,
+            .patience_ms = patience_ms(options),
             .size_timeout_ms = SIZE_TIMEOUT_MS,
             .report = on_report,
         };
@@ -192,7 +228,10 @@ static int start_fetch(struct worker *worker)
         if (options->ca_file && access(options->ca_file, R_OK) < 0)
                 return fs_fail("--ca %s: uid %u: %s", options->ca_file, getuid(), strerror(errno));
 
-        int r = fetch_new(&config, &worker->server.fetch);
+        int r = fetch_proxies_init(&worker->proxies, options->proxy);
+
+        if (r == 0)
+                r = fetch_new(&config, &worker->server.fetch);
 
         return r < 0 ? fs_fail("cannot start: %s", strerror(-r)) : 0;
 }
@@ -243,6 +282,7 @@ static void tear_down(struct worker *worker)
         fs_view_free(server->view);
         fs_nodes_free(server->nodes);
         fs_journal_free(server->journal);
+        fetch_proxies_destroy(&worker->proxies);
         cas_store_free(server->store);
         fetch_catalog_free(worker->catalog);
 }

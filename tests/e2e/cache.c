@@ -205,8 +205,8 @@ Test(cache, fault_41_unknown_files_and_stale_staging)
                                  "ln -s / link && mkfifo fifo blobs/sha256/fifo && "
                                  "echo x >blobs/sha256/README && mkdir blobs/sha256/lost+found && "
                                  "echo half >ingest/%s.part && : >ingest/%s.old && "
-                                 "mkdir ingest/lost+found",
-                                 world.cache, hex, hex),
+                                 "touch -d '8 days ago' ingest/%s.part && mkdir ingest/lost+found",
+                                 world.cache, hex, hex, hex),
                      0);
         world_give_cache(&world);
         remount(&world);

@@ -49,6 +49,7 @@ static void expect_mode(const char *mode, int error, const char *words)
         char good[HEX];
 
         world_begin(&world);
+        world.staging_may_stay = error == EREMOTEIO;
         world_asset(&world, SIZE, hex);
         world_asset(&world, SIZE, good);
         world_origin(&world);
@@ -715,6 +716,7 @@ Test(network, stall_ends)
         world_begin(&world);
         world_asset(&world, SIZE, hex);
         world_origin(&world);
+        world.staging_may_stay = true;
         world_mount(&world, "--origin", world_url(&world, "silent"), "--stall-timeout", "1");
         expect_failure(&world, hex, ETIMEDOUT, "too slow");
         world_unmount(&world);

@@ -376,6 +376,7 @@ Test(process, fault_48_sigterm_gives_waiters_an_errno)
         world_begin(&world);
         world_asset(&world, SIZE, hex);
         world_origin(&world);
+        world.staging_may_stay = true;
         world_mount(&world, "--origin", world_url(&world, "half-gate"));
         opener_start(&opener, world_path(&world, hex));
         opener_parked(&opener);

@@ -574,7 +574,7 @@ Test(supervisor, fault_76_lookups_without_end, .timeout = 600)
         world_mount(&world, "--origin", world_url(&world, "ok"));
         cr_assert_eq(world_open(world_path(&world, hit)), 0);
         world_unmount(&world);
-        world_mount(&world, "--origin", world_url(&world, "gate"));
+        world_mount(&world, "--origin", world_url(&world, "gate"), "--stall-timeout", "300");
 
         int fd = open(world_path(&world, hit), O_RDONLY | O_CLOEXEC);
 

@@ -35,7 +35,7 @@ struct world {
         char cache[WORLD_PATH];
         char mnt[WORLD_PATH];
         char log[WORLD_PATH];      /* the daemon's lines */
-        char requests[WORLD_PATH]; /* the faulty origin's: METHOD /mode/digest */
+        char requests[WORLD_PATH]; /* the faulty origin's: METHOD /mode/digest bytes=F-L */
         char template[WORLD_PATH]; /* scratch of world_url() */
         pid_t daemon;              /* the supervisor */
         pid_t origin;
@@ -49,6 +49,7 @@ struct world {
         char ca[WORLD_PATH];
         unsigned descriptors; /* the supervisor's and the worker's, when they were idle */
         unsigned threads;
+        bool staging_may_stay; /* the test leaves a transfer broken, to be continued */
 };
 
 /* Whom the tests' daemons download as. */
@@ -80,7 +81,8 @@ void world_open_gate(const struct world *world);
 /* Starts nginx on five ports: http, https, and three bad certificates. */
 void world_nginx(struct world *world);
 
-/* Mounts with `assetfs mount -f --user nobody --cache … ARGS… mnt` and waits until it answers.
+/* Mounts with `assetfs mount -f --user nobody --cache … --retries=0 ARGS… mnt` and waits until it
+ * answers: a test that is about retries says how many.
  * The environment's WORLD_OPTIONS, if set, are one more argument. */
 void world_mount(struct world *world, const char *const *args);
 #define world_mount(world, ...) (world_mount)(world, (const char *const[]){__VA_ARGS__, NULL})
@@ -114,6 +116,8 @@ __attribute__((format(printf, 1, 2))) int world_shell(const char *format, ...);
 const char *world_path(const struct world *world, const char *name);
 /* cache/blobs/sha256/hex; likewise. */
 const char *world_blob(const struct world *world, const char *hex);
+/* cache/ingest/hex.part, what is kept of a broken transfer; likewise. */
+const char *world_staging(const struct world *world, const char *hex);
 
 /* Lines in the daemon's log with `words` in them. */
 int world_logged(const struct world *world, const char *words);

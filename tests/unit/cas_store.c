@@ -7,7 +7,9 @@
 #include "tests/unit/blob.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
+#include <time.h>
 
 #define TEXT "an asset of the store"
 
@@ -217,15 +219,28 @@ Test(cas_store, no_directory_of_the_cache_may_be_a_link)
 
 Test(cas_store, fault_41_stale_staging_is_swept_and_strangers_stay)
 {
-        struct cas_digest digest = digest_of_text(TEXT);
+        struct cas_digest fresh = digest_of_text(TEXT);
+        struct cas_digest empty = digest_of_text("empty");
+        struct cas_digest stale = digest_of_text("stale");
+        struct timespec old[] = {{.tv_sec = time(NULL) - 8 * 86400},
+                                 {.tv_sec = time(NULL) - 8 * 86400}};
 
         cas_store_free(open_cache());
-        scratch_write(in_cache("ingest", &digest, ".part").text, "half", 4);
+        scratch_write(in_cache("ingest", &fresh, ".part").text, "half", 4);
+        scratch_write(in_cache("ingest", &fresh, ".other").text, "half", 4);
+        scratch_write(in_cache("ingest", &empty, ".part").text, "", 0);
+        scratch_write(in_cache("ingest", &stale, ".part").text, "half", 4);
+        cr_assert_eq(
+            utimensat(AT_FDCWD, scratch_at(in_cache("ingest", &stale, ".part").text).text, old, 0),
+            0);
         scratch_write("cache/ingest/README", "", 0);
         scratch_write("cache/stranger", "", 0);
         cr_assert_eq(mkdir(scratch_at("cache/lost+found").text, 0700), 0);
         cas_store_free(open_cache());
-        cr_expect_not(scratch_has(in_cache("ingest", &digest, ".part").text));
+        cr_expect(scratch_has(in_cache("ingest", &fresh, ".part").text), "kept for a resume");
+        cr_expect_not(scratch_has(in_cache("ingest", &fresh, ".other").text));
+        cr_expect_not(scratch_has(in_cache("ingest", &empty, ".part").text));
+        cr_expect_not(scratch_has(in_cache("ingest", &stale, ".part").text));
         cr_expect(scratch_has("cache/ingest/README"));
         cr_expect(scratch_has("cache/stranger"));
         cr_expect(scratch_has("cache/lost+found"));

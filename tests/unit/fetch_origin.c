@@ -32,12 +32,12 @@ static void expect_sources(const struct fetch_origins *origins, const char *hex,
 
         cr_assert_eq(cas_digest_parse(hex, CAS_DIGEST_HEX, &digest), 0);
 
-        char **sources = fetch_sources(origins, &digest);
+        struct fetch_source *sources = fetch_sources(origins, &digest);
 
         cr_assert_not_null(sources);
-        for (; sources[i] && expected[i]; i++)
-                cr_expect_str_eq(sources[i], expected[i]);
-        cr_expect(!sources[i] && !expected[i], "%zu sources", i);
+        for (; sources[i].url && expected[i]; i++)
+                cr_expect_str_eq(sources[i].url, expected[i]);
+        cr_expect(!sources[i].url && !expected[i], "%zu sources", i);
         fetch_sources_free(sources);
 }
 

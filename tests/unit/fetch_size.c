@@ -46,7 +46,9 @@ static struct fetch *new_fetch(const char *const *templates, size_t count)
             .origins = {empty, templates, count},
             .http = {.stall_seconds = 30, .min_rate = 1, .connect_seconds = 10, .beat = on_beat},
             .bound = 1 << 20,
+            .memory = 1 << 20,
             .max_downloads = 1,
+            .connections = 1,
             .size_timeout_ms = 30000,
             .report = on_report,
         };

@@ -66,7 +66,7 @@ static void publish(void)
                 return;
         }
         expect(cas_ingest_begin(store, &digest, 1 << 20, CAS_SIZE_UNKNOWN, &ingest) == 0);
-        expect(cas_ingest_write(ingest, "blob", 4) == 0);
+        expect(ingest_bytes(ingest, "blob", 4) == 0);
         expect(cas_ingest_commit(ingest, "test") == 0);
         cas_ingest_free(ingest);
         expect(cas_store_open_blob(store, &digest, &blob) == 0 && blob.size == 4);
