@@ -83,9 +83,11 @@ demo: $(B)/assetfs
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
                       tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/bench/*.c \
                       tests/fuzz/*.c tests/fuzz/check/*.c)
-headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h tests/fuzz/*.h)
+headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h \
+                      tests/fuzz/*.h tests/bench/*.h)
 scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run \
-           tests/bench/warm .ci/run
+           tests/bench/lib tests/bench/sides tests/bench/warm tests/bench/cold \
+           tests/bench/threshold .ci/run
 
 lint: lint-format lint-shell lint-cppcheck lint-tidy
 
