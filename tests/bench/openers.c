@@ -1,7 +1,7 @@
 /*
  * openers [-n COUNT] [-g GATE -b BLOB] PATH...: COUNT threads open each PATH at once.
  * Prints, in microseconds, when the first and the last of these opens returned, and how
- * many failed. The clock starts with the opens.
+ * many failed. The clock starts with the first call.
  *
  * With -g they wait for an origin that answers once the file GATE exists: it is made when
  * all of them have been in open for a while, and the clock starts with the publication of
@@ -39,6 +39,7 @@ struct opener {
         pthread_t thread;
         struct crowd *crowd;
         const char *path;
+        int64_t called_ns;
         int64_t returned_ns;
         int error;
 };
@@ -61,6 +62,8 @@ static void *open_path(void *arg)
         struct opener *opener = arg;
 
         pthread_barrier_wait(&opener->crowd->start);
+
+        opener->called_ns = now_ns(opener->crowd->clock);
 
         int fd = open(opener->path, O_RDONLY | O_CLOEXEC);
 
@@ -106,20 +109,37 @@ static int published_ns(const char *blob, int64_t *ret)
         return 0;
 }
 
-static void report(const struct opener *openers, unsigned total, int64_t start)
+/* Says why the first one failed. */
+static unsigned count_failed(const struct opener *openers, unsigned total)
+{
+        unsigned failed = 0;
+
+        for (unsigned i = 0; i < total; i++)
+                if (openers[i].error && failed++ == 0)
+                        fprintf(stderr, "openers: %s: %s\n", openers[i].path,
+                                strerror(openers[i].error));
+        return failed;
+}
+
+static int64_t first_call_ns(const struct opener *openers, unsigned total)
+{
+        int64_t first = INT64_MAX;
+
+        for (unsigned i = 0; i < total; i++)
+                first = openers[i].called_ns < first ? openers[i].called_ns : first;
+        return first;
+}
+
+static void report(const struct opener *openers, unsigned total, int64_t start, unsigned failed)
 {
         int64_t first = INT64_MAX;
         int64_t last = INT64_MIN;
-        unsigned failed = 0;
 
         for (unsigned i = 0; i < total; i++) {
                 int64_t took = openers[i].returned_ns - start;
 
                 first = took < first ? took : first;
                 last = took > last ? took : last;
-                if (openers[i].error && failed++ == 0)
-                        fprintf(stderr, "openers: %s: %s\n", openers[i].path,
-                                strerror(openers[i].error));
         }
         printf("%lld %lld %u\n", (long long)first / 1000, (long long)last / 1000, failed);
 }
@@ -127,19 +147,23 @@ static void report(const struct opener *openers, unsigned total, int64_t start)
 static int open_all(struct crowd *crowd, struct opener *openers, unsigned total)
 {
         int r = start_openers(crowd, openers, total);
+        unsigned failed;
         int64_t start;
 
         if (r < 0)
                 return r;
         pthread_barrier_wait(&crowd->start);
-        start = now_ns(crowd->clock);
         r = crowd->gate ? open_gate(crowd->gate) : 0;
         for (unsigned i = 0; r == 0 && i < total; i++)
                 pthread_join(openers[i].thread, NULL);
-        if (r == 0 && crowd->gate)
+        if (r < 0)
+                return r; /* and they wait on */
+        failed = count_failed(openers, total);
+        start = first_call_ns(openers, total);
+        if (crowd->gate)
                 r = published_ns(crowd->blob, &start);
         if (r == 0)
-                report(openers, total, start);
+                report(openers, total, start, failed);
         return r;
 }
 
