@@ -38,7 +38,9 @@ static uint8_t mask_of(unsigned bits, size_t i)
 
         if (bits >= before + 8)
                 return 0xff;
-        return bits <= before ? 0 : (uint8_t)(0xff << (before + 8 - bits));
+        if (bits <= before)
+                return 0;
+        return (uint8_t)(0xff << (before + 8 - bits));
 }
 
 static const char *parse(const char *text, struct fetch_net *net)

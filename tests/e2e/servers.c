@@ -54,8 +54,7 @@ void world_open_gate(const struct world *world)
         world_text(path, "open");
 }
 
-/* A port that was free a moment ago. */
-static int free_port(void)
+int world_free_port(void)
 {
         struct sockaddr_in address = {.sin_family = AF_INET,
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -127,7 +126,7 @@ static void write_config(const struct world *world, const char *path)
             world->foreign_port, world->self_port);
 }
 
-static bool answers(int port)
+bool world_answers(int port)
 {
         struct sockaddr_in address = {.sin_family = AF_INET,
                                       .sin_port = htons((uint16_t)port),
@@ -144,11 +143,11 @@ static bool try_nginx(struct world *world, const char *config, int log)
 {
         int64_t deadline = now_ms() + 10000;
 
-        world->http_port = free_port();
-        world->https_port = free_port();
-        world->expired_port = free_port();
-        world->foreign_port = free_port();
-        world->self_port = free_port();
+        world->http_port = world_free_port();
+        world->https_port = world_free_port();
+        world->expired_port = world_free_port();
+        world->foreign_port = world_free_port();
+        world->self_port = world_free_port();
         write_config(world, config);
         world->nginx = fork();
         if (world->nginx == 0) {
@@ -166,7 +165,7 @@ static bool try_nginx(struct world *world, const char *config, int log)
                 cr_assert(now_ms() < deadline, "nginx does not start; see %s/nginx.err",
                           world->dir);
                 sleep_ms(10);
-        } while (!answers(world->self_port));
+        } while (!world_answers(world->self_port));
         return true;
 }
 

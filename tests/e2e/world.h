@@ -81,6 +81,10 @@ void world_open_gate(const struct world *world);
 /* Starts nginx on five ports: http, https, and three bad certificates. */
 void world_nginx(struct world *world);
 
+/* For other servers: a port that was free a moment ago; does somebody listen there? */
+int world_free_port(void);
+bool world_answers(int port);
+
 /* Mounts with `assetfs mount -f --user nobody --cache … --retries=0 ARGS… mnt` and waits until it
  * answers: a test that is about retries says how many.
  * The environment's WORLD_OPTIONS, if set, are one more argument. */
