@@ -516,8 +516,8 @@ static void judge_denied(const struct http_transfer *transfer, struct fetch_caus
         curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &url);
         if (url)
                 fetch_url_redact(url, shown, sizeof(shown));
-        fetch_cause_set(ret, FETCH_DENIED, "%sleads to an address that --deny-net denies: %s",
-                        transfer->hops > 0 ? "redirect " : "", shown);
+        fetch_cause_set(ret, FETCH_DENIED, "%sto an address that is denied (--deny-net): %s",
+                        transfer->hops > 0 ? "redirect " : "leads ", shown);
 }
 
 bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct fetch_cause *ret)
