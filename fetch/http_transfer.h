@@ -1,6 +1,6 @@
 /*
- * One transfer as http.c (the loop) and http_transfer.c (what curl is told and
- * what its answers mean) share it. Nobody else includes this.
+ * One transfer as http.c (the loop), http_transfer.c (what curl is told) and
+ * http_answer.c (what its answers mean) share it. Nobody else includes this.
  */
 #ifndef FETCH_HTTP_TRANSFER_H
 #define FETCH_HTTP_TRANSFER_H
@@ -49,8 +49,15 @@ struct http_transfer *http_transfer_new(const struct http_config *config,
                                         const struct http_handler *handler, void *arg);
 void http_transfer_free(struct http_transfer *transfer);
 
+/* Where the next hop goes to, and by which proxy. */
+CURLcode http_transfer_set_url(struct http_transfer *transfer, const char *url);
+
+/* http_answer.c: curl's callbacks, with the transfer as their argument. */
+size_t http_transfer_on_bytes(char *bytes, size_t one, size_t length, void *arg);
+size_t http_transfer_on_header(char *bytes, size_t one, size_t length, void *arg);
+
 /*
- * curl is done with the handle. true: a redirect was accepted and the handle is
+ * http_answer.c: curl is done with the handle. true: a redirect was accepted and the handle is
  * ready to be added again; false: *ret says how it ended.
  */
 bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct fetch_cause *ret);

@@ -1,0 +1,138 @@
+/*
+ * How many lanes a download has. More only where the flight waits for bytes and it is not our
+ * own thread that is too slow; and they have to bring something.
+ */
+#include "fetch/download.h"
+
+#include "fetch/clock.h"
+
+#define SEGMENT_LEAST 4 /* slots: less is not worth a request */
+
+/* How often it is asked whether more lanes would help, and what they have to bring. */
+#define PROBE_MOST_MS 1000
+#define BUSY_PERCENT  60 /* of the loop's thread: then it is not the connection */
+#define GAIN_PERCENT  40
+
+/*
+ * Locked: from one transfer to segments, of which a lane has one at a time and one more is
+ * complete but for those before it. The first transfer ends where its segment does.
+ */
+static bool begin_segments(struct fetch_download *download)
+{
+        struct fetch_window *window = download->window;
+        struct fetch_lane *first = &download->lanes[0];
+        unsigned used;
+        unsigned slots;
+
+        window->client.most = FETCH_WINDOW_SLOTS;
+        slots = cas_slots_room(&window->client, &used);
+        slots += used;
+        if (slots / SEGMENT_LEAST < 3 || !first->transfer)
+                return false;
+
+        unsigned most = slots / SEGMENT_LEAST - 1;
+
+        if (most > download->job->connections)
+                most = download->job->connections;
+
+        uint64_t segment = (uint64_t)(slots / (most + 1)) * CAS_SLOT_BYTES;
+        uint64_t end = (first->at + segment) - (first->at + segment) % CAS_SLOT_BYTES;
+
+        if (end + segment >= download->size || !fetch_window_reserve(window, first->at, end))
+                return false;
+        download->most = most;
+        first->end = end;
+        first->cut = true;
+        download->next = end;
+        download->segment = segment;
+        return true;
+}
+
+/* Locked. */
+bool fetch_download_may_widen(const struct fetch_download *download)
+{
+        return !download->settled && download->job->connections > 1 &&
+               download->size != HTTP_SIZE_UNKNOWN && download->job->version->takes_ranges;
+}
+
+/* Locked: more lanes, or fewer again. */
+static void set_wanted(struct fetch_download *download, unsigned wanted)
+{
+        if (!download->segment && !begin_segments(download)) {
+                download->settled = true;
+                return;
+        }
+        download->wanted = wanted < download->most ? wanted : download->most;
+        fetch_download_give_work(download);
+}
+
+/* Locked: measure anew from here on. */
+void fetch_download_begin_probe(struct fetch_download *download, int64_t now)
+{
+        download->probed_ms = now;
+        download->probed_cpu_ms = http_loop_cpu_ms(download->job->loop);
+        download->probed_bytes = download->received;
+        download->waited_ms = 0;
+}
+
+/* Locked: has every lane brought something? What they bring is not known before. */
+static bool all_deliver(const struct fetch_download *download)
+{
+        bool all = true;
+
+        for (unsigned i = 0; i < download->wanted; i++)
+                all &= download->lanes[i].delivered || download->lanes[i].retired;
+        return all;
+}
+
+/* Locked: is it the connection that all wait for, and do more of them help? */
+void fetch_download_probe(struct fetch_download *download)
+{
+        int64_t now = fetch_now_ms();
+        int64_t passed = now - download->probed_ms;
+        int64_t interval = 2 * download->first_answer_ms;
+
+        if (!fetch_download_may_widen(download))
+                return;
+        if (!all_deliver(download)) {
+                fetch_download_begin_probe(download, now);
+                return;
+        }
+        interval = interval < FETCH_PROBE_MS ? FETCH_PROBE_MS : interval;
+        if (passed < (interval < PROBE_MOST_MS ? interval : PROBE_MOST_MS))
+                return;
+
+        int64_t cpu = http_loop_cpu_ms(download->job->loop) - download->probed_cpu_ms;
+        uint64_t rate = (download->received - download->probed_bytes) * 1000 / (uint64_t)passed;
+        bool connection = download->waited_ms * 2 > passed && cpu * 100 < passed * BUSY_PERCENT;
+        bool helped = rate * 100 > download->rate * (100 + GAIN_PERCENT);
+
+        if (download->rate && !helped) {
+                set_wanted(download, download->wanted / 2);
+                download->settled = true;
+        } else if (connection && (!download->segment || download->wanted < download->most)) {
+                download->rate = rate;
+                set_wanted(download, download->wanted * 2);
+        }
+        fetch_download_begin_probe(download, now);
+}
+
+/* Locked. An origin that promised ranges and then refuses them: as long as nothing of the
+ * others' is in the window, the first transfer simply goes on to the end. */
+void fetch_download_undo_segments(struct fetch_download *download)
+{
+        struct fetch_lane *first = &download->lanes[0];
+
+        download->job->version->takes_ranges = false;
+        for (unsigned i = 1; i < download->most; i++)
+                if (download->lanes[i].delivered)
+                        return;
+        if (!first->transfer || !first->cut)
+                return;
+        first->cut = false;
+        first->end = download->size;
+        download->segment = 0;
+        download->hole_count = 0;
+        download->wanted = download->most = 1;
+        download->end = (struct fetch_outcome){0};
+}
