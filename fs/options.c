@@ -9,18 +9,16 @@
 #include "fetch/template.h"
 #include "fetch/url.h"
 #include "fs/log.h"
+#include "fs/mount_options.h"
+#include "fs/values.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define USAGE_ERROR 2
 
 const char fs_options_usage[] =
     "usage: assetfs mount [OPTION]... {--origin URL | --catalog FILE}... MOUNTPOINT\n"
@@ -95,31 +93,6 @@ static const struct option long_options[] = {
     {0},
 };
 
-int fs_parse_size(const char *text, uint64_t *ret)
-{
-        static const char units[] = "KMGT";
-        char *end;
-
-        if (*text < '0' || *text > '9')
-                return -EINVAL;
-        errno = 0;
-
-        uint64_t value = strtoull(text, &end, 10);
-        const char *unit = *end ? strchr(units, *end) : NULL;
-        unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
-
-        if (errno || (*end && (!unit || end[1])) || value > (uint64_t)INT64_MAX >> shift)
-                return -EINVAL;
-        *ret = value << shift;
-        return 0;
-}
-
-static int usage_error(const char *option, const char *value, const char *why)
-{
-        fs_fail("%s %s: %s", option, value, why);
-        return USAGE_ERROR;
-}
-
 /* A usage error about a URL, without the secrets in it. */
 static int url_error(const char *option, const char *url, const char *why)
 {
@@ -129,125 +102,9 @@ static int url_error(const char *option, const char *url, const char *why)
 
         /* An '@' behind the host: what looks like one may be half of a password. */
         if (strchr(authority + strcspn(authority, "/?#"), '@'))
-                return usage_error(option, "...", why);
+                return fs_usage_error(option, "...", why);
         fetch_url_redact(url, shown, sizeof(shown));
-        return usage_error(option, shown, why);
-}
-
-static int parse_number(const char *option, const char *text, unsigned least, unsigned most,
-                        unsigned *ret)
-{
-        uint64_t value;
-
-        if (fs_parse_size(text, &value) < 0 || value < least || value > most) {
-                char why[64];
-
-                snprintf(why, sizeof(why), "not a number from %u to %u", least, most);
-                return usage_error(option, text, why);
-        }
-        *ret = (unsigned)value;
-        return 0;
-}
-
-static int parse_id(const char *text, bool group, unsigned *ret)
-{
-        const struct passwd *user = group ? NULL : getpwnam(text);
-        const struct group *found = group ? getgrnam(text) : NULL;
-        char *end;
-
-        if (user) {
-                *ret = user->pw_uid;
-                return 0;
-        }
-        if (found) {
-                *ret = found->gr_gid;
-                return 0;
-        }
-        errno = 0;
-
-        unsigned long value = strtoul(text, &end, 10);
-
-        if (errno || end == text || *end || value >= UINT_MAX)
-                return -EINVAL;
-        *ret = (unsigned)value;
-        return 0;
-}
-
-/* Options that are the kernel's or fusermount3's; ours always include ro, nosuid and nodev. */
-static bool is_passed_on(const char *option)
-{
-        static const char *const known[] = {"allow_other", "allow_root", "ro",      "nosuid",
-                                            "nodev",       "noexec",     "noatime", NULL};
-
-        for (const char *const *name = known; *name; name++)
-                if (strcmp(option, *name) == 0)
-                        return true;
-        return strncmp(option, "context=", 8) == 0 || strncmp(option, "fsname=", 7) == 0;
-}
-
-static int parse_passthrough(struct fs_options *options, const char *option)
-{
-        static const char *const words[] = {"auto", "on", "off"}; /* as the enum */
-
-        for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-                if (strcmp(option + strlen("passthrough="), words[i]) == 0) {
-                        options->passthrough = (enum fs_passthrough)i;
-                        return 0;
-                }
-        }
-        return usage_error("-o", option, "auto, on or off");
-}
-
-static int parse_mount_option(struct fs_options *options, const char *option)
-{
-        char *end;
-
-        options->restricted |= strncmp(option, "uid=", 4) == 0 || strncmp(option, "gid=", 4) == 0 ||
-                               strncmp(option, "umask=", 6) == 0 ||
-                               strcmp(option, "default_permissions") == 0;
-        if (strcmp(option, "default_permissions") == 0)
-                return 0;
-        if (strncmp(option, "passthrough=", 12) == 0)
-                return parse_passthrough(options, option);
-        if (strncmp(option, "uid=", 4) == 0)
-                return parse_id(option + 4, false, &options->uid) == 0
-                           ? 0
-                           : usage_error("-o", option, "no such user");
-        if (strncmp(option, "gid=", 4) == 0)
-                return parse_id(option + 4, true, &options->gid) == 0
-                           ? 0
-                           : usage_error("-o", option, "no such group");
-        if (strncmp(option, "umask=", 6) == 0) {
-                unsigned long value = strtoul(option + 6, &end, 8);
-
-                if (!option[6] || *end || value > 0777)
-                        return usage_error("-o", option, "not an octal mask");
-                options->umask = (mode_t)value;
-                return 0;
-        }
-        if (!is_passed_on(option))
-                return usage_error("-o", option, "unknown option");
-
-        size_t used = strlen(options->fuse_options);
-        size_t room = sizeof(options->fuse_options) - used;
-
-        if (strlen(option) + 2 > room)
-                return usage_error("-o", option, "too long");
-        snprintf(options->fuse_options + used, room, ",%s", option);
-        return 0;
-}
-
-static int parse_mount_options(struct fs_options *options, const char *list)
-{
-        char *copy = strdup(list);
-        char *rest;
-        int r = copy ? 0 : fs_fail("%s", strerror(ENOMEM));
-
-        for (char *option = copy ? strtok_r(copy, ",", &rest) : NULL; option && r == 0;
-             option = strtok_r(NULL, ",", &rest))
-                r = parse_mount_option(options, option);
-        free(copy);
-        return r;
+        return fs_usage_error(option, shown, why);
 }
 
 static int add_origin(struct fs_options *options, const char *url)
@@ -265,7 +122,7 @@ static int add_origin(struct fs_options *options, const char *url)
 static int add_catalog(struct fs_options *options, const char *path)
 {
         if (options->catalog_count == FS_CATALOGS_MAX)
-                return usage_error("--catalog", path, "too many catalogs");
+                return fs_usage_error("--catalog", path, "too many catalogs");
         options->catalogs[options->catalog_count++] = path;
         return 0;
 }
@@ -273,7 +130,7 @@ static int add_catalog(struct fs_options *options, const char *path)
 static int set_cache(struct fs_options *options, const char *path)
 {
         if (strlen(path) >= PATH_MAX)
-                return usage_error("--cache", path, "not a path");
+                return fs_usage_error("--cache", path, "not a path");
         options->cache = path;
         return 0;
 }
@@ -297,9 +154,9 @@ static int add_deny_net(struct fs_options *options, const char *text)
                 return 0;
         }
         if (options->deny_net_count == FS_DENY_NETS_MAX)
-                return usage_error("--deny-net", text, "too many networks");
+                return fs_usage_error("--deny-net", text, "too many networks");
         if (fetch_net_parse(text, &options->deny_nets[options->deny_net_count], &why) < 0)
-                return usage_error("--deny-net", text, why);
+                return fs_usage_error("--deny-net", text, why);
         options->deny_net_count++;
         return 0;
 }
@@ -335,7 +192,7 @@ static const char *keep(struct fs_options *options, const char *name, const char
                 return NULL;
         }
         if (is_path && (!*value || (*value != '/' && !folder))) {
-                usage_error(name, value, "not a path");
+                fs_usage_error(name, value, "not a path");
                 return NULL;
         }
         if (asprintf(&kept, "%s%s%s%s%s%s", is_long ? "--" : "-", name,
@@ -355,7 +212,7 @@ static int parse_option(struct fs_options *options, int option, const char *valu
                 options->foreground = true;
                 return 0;
         case 'o':
-                return parse_mount_options(options, value);
+                return fs_mount_options_parse(options, value);
         case OPTION_CACHE:
                 return set_cache(options, value);
         case OPTION_ORIGIN:
@@ -365,14 +222,14 @@ static int parse_option(struct fs_options *options, int option, const char *valu
         case OPTION_MAX_ASSET_SIZE:
                 if (fs_parse_size(value, &options->max_asset_size) == 0 && options->max_asset_size)
                         return 0;
-                return usage_error("--max-asset-size", value, "not a size (1024, 10K, 8G, ...)");
+                return fs_usage_error("--max-asset-size", value, "not a size (1024, 10K, 8G, ...)");
         case OPTION_MAX_DOWNLOADS:
-                return parse_number("--max-downloads", value, 1, 1024, &options->max_downloads);
+                return fs_parse_number("--max-downloads", value, 1, 1024, &options->max_downloads);
         case OPTION_CONNECTIONS:
-                return parse_number("--connections", value, 1, FETCH_CONNECTIONS_MOST,
-                                    &options->connections);
+                return fs_parse_number("--connections", value, 1, FETCH_CONNECTIONS_MOST,
+                                       &options->connections);
         case OPTION_RETRIES:
-                return parse_number("--retries", value, 0, 100, &options->retries);
+                return fs_parse_number("--retries", value, 0, 100, &options->retries);
         case OPTION_DENY_NET:
                 return add_deny_net(options, value);
         case OPTION_CA:
@@ -380,11 +237,11 @@ static int parse_option(struct fs_options *options, int option, const char *valu
         case OPTION_PROXY:
                 return set_proxy(options, value);
         case OPTION_STALL_TIMEOUT:
-                return parse_number("--stall-timeout", value, 1, 86400, &options->stall_timeout);
+                return fs_parse_number("--stall-timeout", value, 1, 86400, &options->stall_timeout);
         case OPTION_MIN_RATE:
-                return parse_number("--min-rate", value, 1, 1u << 30, &options->min_rate);
+                return fs_parse_number("--min-rate", value, 1, 1u << 30, &options->min_rate);
         case OPTION_OPEN_TIMEOUT:
-                return parse_number("--open-timeout", value, 1, 604800, &options->open_timeout);
+                return fs_parse_number("--open-timeout", value, 1, 604800, &options->open_timeout);
         case OPTION_USER:
                 options->user = value;
                 return 0;
@@ -392,11 +249,11 @@ static int parse_option(struct fs_options *options, int option, const char *valu
                 return fputs(fs_options_usage, stdout) < 0 ? 1 : FS_OPTIONS_HELPED;
         case ':':
                 fs_fail("%s: a value is missing", argv[optind - 1]);
-                return USAGE_ERROR;
+                return FS_USAGE_ERROR;
         default:
                 fs_fail("unknown option %.*s: see assetfs --help",
                         (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
-                return USAGE_ERROR;
+                return FS_USAGE_ERROR;
         }
 }
 
@@ -417,11 +274,12 @@ static int default_cache(struct fs_options *options)
         else if (home && *home == '/')
                 length = snprintf(path, sizeof(path), "%s/.cache/assetfs", home);
         else
-                return fs_fail("--cache: no home directory to choose a default from"), USAGE_ERROR;
+                return fs_fail("--cache: no home directory to choose a default from"),
+                       FS_USAGE_ERROR;
         if (length >= (int)sizeof(path))
-                return fs_fail("--cache: the default path is too long"), USAGE_ERROR;
+                return fs_fail("--cache: the default path is too long"), FS_USAGE_ERROR;
         options->cache = keep(options, "cache", path, true);
-        return options->cache ? 0 : USAGE_ERROR;
+        return options->cache ? 0 : FS_USAGE_ERROR;
 }
 
 static int check(struct fs_options *options, int argc, char **argv)
@@ -431,15 +289,15 @@ static int check(struct fs_options *options, int argc, char **argv)
                         fs_fail("no mount point");
                 else
                         fs_fail("more than one mount point (URLs belong behind --origin)");
-                return USAGE_ERROR;
+                return FS_USAGE_ERROR;
         }
         if (options->origin_count == 0 && options->catalog_count == 0) {
                 fs_fail("no --origin and no --catalog: there is nothing to show");
-                return USAGE_ERROR;
+                return FS_USAGE_ERROR;
         }
         if (strlen(argv[optind]) >= sizeof(options->mountpoint)) {
                 fs_fail("the mount point's path is too long");
-                return USAGE_ERROR;
+                return FS_USAGE_ERROR;
         }
         snprintf(options->mountpoint, sizeof(options->mountpoint), "%s", argv[optind]);
         return default_cache(options);
@@ -458,7 +316,7 @@ static int take_option(struct fs_options *options, int option, int index, char *
                 value = keep(options, option < OPTION_CACHE ? letter : long_options[index].name,
                              optarg ? optarg : "", is_path);
                 if (!value)
-                        return USAGE_ERROR;
+                        return FS_USAGE_ERROR;
         }
         return parse_option(options, option, value, argv);
 }

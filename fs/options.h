@@ -70,9 +70,6 @@ struct fs_options {
 int fs_options_parse(int argc, char **argv, struct fs_options *ret);
 void fs_options_free(struct fs_options *options);
 
-/* 1024, 10K, 8G …: powers of 1024. 0 or -EINVAL. */
-int fs_parse_size(const char *text, uint64_t *ret);
-
 extern const char fs_options_usage[];
 
 #endif

@@ -3,6 +3,7 @@
  * one line that names the option.
  */
 #include "fs/options.h"
+#include "fs/values.h"
 
 #include "tests/unit/scratch.h"
 
@@ -384,4 +385,39 @@ Test(fs_options, endless_mount_options_are_refused)
         value[507] = 'x';
         memset(value + 507, 'x', 10);
         cr_expect_eq(parse_o(&options, value), 2);
+}
+
+Test(fs_options, how_downloads_retry_and_spread)
+{
+        struct fs_options options;
+
+        cr_assert_eq(PARSE(&options, ORIGIN, "/mnt"), 0);
+        cr_expect_eq(options.retries, 5);
+        cr_expect_eq(options.connections, 8);
+        fs_options_free(&options);
+        cr_assert_eq(PARSE(&options, ORIGIN, "--retries=0", "--connections=64", "/mnt"), 0);
+        cr_expect_eq(options.retries, 0);
+        cr_expect_eq(options.connections, 64);
+        fs_options_free(&options);
+        USAGE_ERROR(ORIGIN, "--retries=101", "/mnt");
+        USAGE_ERROR(ORIGIN, "--retries=-1", "/mnt");
+        USAGE_ERROR(ORIGIN, "--connections=0", "/mnt");
+        USAGE_ERROR(ORIGIN, "--connections=65", "/mnt");
+}
+
+Test(fs_options, denied_networks_are_added_unless_none_are_wanted)
+{
+        struct fs_options options;
+
+        cr_assert_eq(PARSE(&options, ORIGIN, "/mnt"), 0);
+        cr_expect_eq(options.deny_net_count, 2);
+        fs_options_free(&options);
+        cr_assert_eq(PARSE(&options, ORIGIN, "--deny-net=10.0.0.0/8", "/mnt"), 0);
+        cr_expect_eq(options.deny_net_count, 3);
+        fs_options_free(&options);
+        cr_assert_eq(PARSE(&options, ORIGIN, "--deny-net=none", "--deny-net=::1", "/mnt"), 0);
+        cr_expect_eq(options.deny_net_count, 1);
+        fs_options_free(&options);
+        USAGE_ERROR(ORIGIN, "--deny-net=10.0.0.1/8", "/mnt");
+        USAGE_ERROR(ORIGIN, "--deny-net=somewhere", "/mnt");
 }

@@ -1,0 +1,51 @@
+/*
+ * Values of options. Opens nothing.
+ */
+#include "fs/values.h"
+
+#include "fs/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int fs_usage_error(const char *option, const char *value, const char *why)
+{
+        fs_fail("%s %s: %s", option, value, why);
+        return FS_USAGE_ERROR;
+}
+
+int fs_parse_size(const char *text, uint64_t *ret)
+{
+        static const char units[] = "KMGT";
+        char *end;
+
+        if (*text < '0' || *text > '9')
+                return -EINVAL;
+        errno = 0;
+
+        uint64_t value = strtoull(text, &end, 10);
+        const char *unit = *end ? strchr(units, *end) : NULL;
+        unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+
+        if (errno || (*end && (!unit || end[1])) || value > (uint64_t)INT64_MAX >> shift)
+                return -EINVAL;
+        *ret = value << shift;
+        return 0;
+}
+
+int fs_parse_number(const char *option, const char *text, unsigned least, unsigned most,
+                    unsigned *ret)
+{
+        uint64_t value;
+
+        if (fs_parse_size(text, &value) < 0 || value < least || value > most) {
+                char why[64];
+
+                snprintf(why, sizeof(why), "not a number from %u to %u", least, most);
+                return fs_usage_error(option, text, why);
+        }
+        *ret = (unsigned)value;
+        return 0;
+}
