@@ -64,6 +64,8 @@ struct http_request {
         const char *url;
         unsigned timeout_ms; /* bounds all of it, redirects too; 0: only the rate floor does */
         bool is_origins;     /* the operator named it: as for deny_nets */
+        bool beside;         /* by another connection than what runs already, not only another
+                              * HTTP/2 stream: what limits one connection limits its streams */
         /* HTTP_GET: the bytes [first, end) of the body. */
         uint64_t first;
         uint64_t end;         /* or HTTP_TO_THE_END */

@@ -150,6 +150,8 @@ static CURLcode set_request(struct http_transfer *transfer, const struct http_re
         SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
         if (request->method == HTTP_HEAD)
                 SET(CURLOPT_NOBODY, 1L);
+        if (request->beside)
+                SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
         if (transfer->ranged)
                 SET(CURLOPT_RANGE, range);
         return code;
