@@ -318,6 +318,7 @@ static enum step settle(struct fetch_attempt *attempt, struct fetch_candidate *c
                 fetch_plan_verdict(&attempt->plan, &attempt->cause);
                 return STEP_DONE;
         }
+        attempt->furthest = 0; /* how far wrong bytes went is no measure */
         return begin_anew(attempt) ? STEP_ON : STEP_DONE;
 }
 
@@ -391,6 +392,8 @@ static enum step step(struct fetch_attempt *attempt)
         /* Whoever is read alone is so from zero. */
         bool other = attempt->plan.alone && attempt->contributor != candidate;
 
+        if (other)
+                attempt->furthest = 0;
         if ((candidate->needs_zero || other) && position > 0 && !begin_anew(attempt))
                 return STEP_DONE;
         if (candidate->needs_zero)

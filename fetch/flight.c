@@ -217,9 +217,9 @@ static void fly(struct fetch_flights *flights, struct flight *flight)
         struct fetch_attempt *attempt = boarded ? disembark(flights, flight) : NULL;
 
         pthread_mutex_unlock(&flights->lock);
-        land(flights, flight, attempt ? &attempt->cause : &no_memory, attempt ? attempt->size : 0);
         if (attempt)
-                fetch_attempt_destroy(attempt);
+                fetch_attempt_destroy(attempt); /* first: whoever is told finds nothing left over */
+        land(flights, flight, attempt ? &attempt->cause : &no_memory, attempt ? attempt->size : 0);
         free(attempt);
         pthread_mutex_lock(&flights->lock);
 }
