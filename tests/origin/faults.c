@@ -159,14 +159,17 @@ static void read_script(const char *mode, struct script *script)
                 }
 }
 
-/* A client that may go on gets all that was sent before the RST, which would overtake it. */
+/* A client gets all that was sent before the RST, which would overtake it; also one whose
+ * disk is busy, for a minute. */
 static void reset(struct request *request)
 {
         struct linger linger = {.l_onoff = 1};
         int unsent = 1;
+        char byte;
 
-        for (int i = 0; i < 5000; i++) {
-                if (ioctl(request->socket, SIOCOUTQ, &unsent) < 0 || unsent == 0)
+        for (int i = 0; i < 60000; i++) {
+                if (ioctl(request->socket, SIOCOUTQ, &unsent) < 0 || unsent == 0 ||
+                    recv(request->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
                         break;
                 usleep(1000);
         }
