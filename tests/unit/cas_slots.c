@@ -233,7 +233,7 @@ static void *live(void *arg)
         unsigned count = 0;
 
         cas_slots_join(crowd->pool, &client);
-        for (int i = 0; i < (SLOW_BUILD ? 2000 : 20000); i++) {
+        for (int i = 0; i < (SLOW_BUILD ? 2000 : 100000); i++) {
                 if (chance(&state) % 2) {
                         struct cas_slot *slot = cas_slot_take(&client);
 

@@ -44,7 +44,8 @@ static inline void body(uint64_t from, void *ret, size_t length)
 /* The first byte of the file that is not the body's, or `length` where none is. */
 static inline uint64_t body_until(int fd, uint64_t length)
 {
-        static unsigned char found[CAS_SLOT_BYTES];
+        /* Aligned, since the file may be O_DIRECT. */
+        static unsigned char found[CAS_SLOT_BYTES] __attribute__((aligned(4096)));
         static unsigned char right[CAS_SLOT_BYTES];
         uint64_t at = 0;
 
