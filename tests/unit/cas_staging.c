@@ -323,3 +323,125 @@ Test(cas_staging, sweeps_never_lose_what_is_being_written)
         cas_slots_free(storm.pool);
         cas_store_free(storm.store);
 }
+
+/* The name is free one moment and taken the next; only what has no owner may go. */
+static void begin_again(struct storm *storm, unsigned number)
+{
+        struct cas_digest digest = numbered(number);
+
+        while (!atomic_load(&storm->over)) {
+                struct cas_ingest *ingest = NULL;
+                int r = cas_ingest_begin(storm->store, &digest, 100, CAS_SIZE_UNKNOWN, &ingest);
+
+                sched_yield();
+                atomic_fetch_add(r == 0 && has_part(&digest) ? &storm->published : &storm->lost, 1);
+                cas_ingest_free(ingest);
+        }
+}
+
+static void *begin_one_again(void *storm)
+{
+        begin_again(storm, 1);
+        return NULL;
+}
+
+static void *begin_other_again(void *storm)
+{
+        begin_again(storm, 2);
+        return NULL;
+}
+
+Test(cas_staging, sweeps_never_lose_what_is_begun_again)
+{
+        struct storm storm = {.store = open_cache()};
+
+        rage(&storm, (void *(*const[])(void *)){begin_one_again, begin_other_again,
+                                                sweep_all_the_time, sweep_all_the_time});
+        cas_store_free(storm.store);
+}
+
+/* How many of this process's descriptors are the staging file's. */
+static unsigned open_parts(const struct cas_digest *digest)
+{
+        struct stat wanted = stat_part(digest);
+        unsigned count = 0;
+
+        for (int fd = 3; fd < 100; fd++) {
+                struct stat st;
+                char path[32];
+
+                snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+                count += stat(path, &st) == 0 && st.st_ino == wanted.st_ino &&
+                         st.st_dev == wanted.st_dev;
+        }
+        return count;
+}
+
+struct second {
+        struct cas_store *store;
+        struct cas_digest digest;
+        struct cas_ingest *ingest;
+        int result;
+};
+
+static void *begin_second(void *arg)
+{
+        struct second *second = arg;
+
+        second->result = cas_ingest_begin(second->store, &second->digest, 1000, CAS_SIZE_UNKNOWN,
+                                          &second->ingest);
+        return NULL;
+}
+
+/* It waited for the lock of staging that is a blob by now. */
+Test(cas_staging, fault_40_who_waited_for_the_lock_does_not_write_to_the_blob)
+{
+        struct cas_digest digest = digest_of_body(1000);
+        struct second second = {.digest = digest};
+        pthread_t thread;
+        struct bench bench;
+
+        open_bench(&bench);
+        second.store = bench.store;
+
+        struct cas_ingest *ingest = begin_ingest(&bench, &digest, 1000, CAS_SIZE_UNKNOWN);
+
+        cr_assert_eq(ingest_body(&bench, ingest, NULL, 1000), 0);
+        cr_assert_eq(pthread_create(&thread, NULL, begin_second, &second), 0);
+        while (open_parts(&digest) < 2)
+                usleep(100);
+        cr_expect_eq(cas_ingest_commit(ingest, NULL), 0);
+        cas_ingest_free(ingest);
+        pthread_join(thread, NULL);
+        cr_assert_eq(second.result, 0);
+        cr_expect_eq(cas_ingest_restart(second.ingest), 0);
+        cr_expect_eq(ingest_body(&bench, second.ingest, NULL, 10), 0);
+        cas_ingest_free(second.ingest);
+        expect_blob(&bench, &digest, 1000);
+        close_bench(&bench);
+}
+
+/* Of those that were left in the same second too: seconds are long, and flights many. */
+Test(cas_staging, the_newest_stay_within_one_second)
+{
+        const size_t size = 64 * 1024;
+        struct timespec times[2] = {{.tv_sec = time(NULL) - 60}, {.tv_sec = time(NULL) - 60}};
+        struct bench bench;
+
+        open_bench(&bench);
+        for (unsigned i = 0; i < 8; i++) {
+                struct cas_digest digest = numbered(i);
+
+                leave_staging(&digest, size, 60);
+                times[1].tv_nsec = 10000000 * i;
+                cr_assert_eq(utimensat(AT_FDCWD, scratch_at(part_of(&digest).text).text, times, 0),
+                             0);
+        }
+        sweep(&bench, 3 * size);
+        for (unsigned i = 0; i < 8; i++) {
+                struct cas_digest digest = numbered(i);
+
+                cr_expect_eq(has_part(&digest), i >= 5, "%u", i);
+        }
+        close_bench(&bench);
+}
