@@ -411,3 +411,16 @@ Test(cas_writer, destroy_with_a_full_queue_gives_all_back)
         put_held(&desk, 64);
         close_desk(&desk);
 }
+
+/* Who ends a download does not want to wait for 30 MiB that nobody needs any more. */
+Test(cas_writer, destroy_drops_what_waits)
+{
+        struct desk desk;
+
+        open_file(&desk, 64);
+        put_held(&desk, 64);
+        cas_writer_destroy(&desk.writer);
+        cr_expect_lt(size_of(&desk), 64 * CAS_SLOT_BYTES);
+        drain_pool(desk.pool, &desk.client);
+        close(desk.fd);
+}
