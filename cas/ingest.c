@@ -266,7 +266,7 @@ static int give_name(struct cas_ingest *ingest, const char *hex)
                 return -errno;
         if (linkat(from, ingest->name, to, hex, 0) < 0)
                 return -errno;
-        return unlinkat(from, ingest->name, 0) < 0 ? -errno : 0;
+        return unlinkat(from, ingest->name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static int publish(struct cas_ingest *ingest)

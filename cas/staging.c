@@ -24,18 +24,23 @@ static bool is_staging(const struct stat *st)
 }
 
 /*
- * Takes the lock, and makes sure that what is locked still has its name: whoever had the
- * lock before may have removed it. -EAGAIN: it is to be opened anew.
+ * Takes the lock, and makes sure that what is locked still stands under its name: whoever had
+ * the lock before may have removed it, or made a blob of it. -EAGAIN: open it anew.
  */
-static int lock(int fd, int wait)
+static int lock(int dir, const char *name, int fd, int wait)
 {
-        struct stat st;
+        struct stat held;
+        struct stat named;
 
         while (flock(fd, LOCK_EX | wait) < 0) {
                 if (errno != EINTR)
                         return -errno;
         }
-        return fstat(fd, &st) == 0 && is_staging(&st) ? 0 : -EAGAIN;
+        if (fstat(fd, &held) < 0 || fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) < 0)
+                return -EAGAIN;
+        return held.st_ino == named.st_ino && held.st_dev == named.st_dev && is_staging(&held)
+                   ? 0
+                   : -EAGAIN;
 }
 
 /* -ENOENT: there is none. */
@@ -52,7 +57,7 @@ static int open_left(struct cas_store *store, const char *name)
                 return r < 0 ? r : -ENOENT;
         }
         /* It was made read-only, but its publication did not come any further. */
-        if (!(st.st_mode & 0200) && fchmodat(dir, name, 0600, 0) < 0)
+        if ((st.st_mode & 0600) != 0600 && fchmodat(dir, name, 0600, 0) < 0)
                 return -errno;
 
         int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -85,7 +90,7 @@ int cas_staging_open(struct cas_store *store, const struct cas_digest *digest,
                 if (fd < 0)
                         return fd;
 
-                int r = lock(fd, 0);
+                int r = lock(cas_store_ingest_dir(store), name, fd, 0);
 
                 if (r == 0)
                         *ret_fd = cas_io_steal_fd(&fd);
@@ -97,8 +102,8 @@ int cas_staging_open(struct cas_store *store, const struct cas_digest *digest,
 
 struct idle {
         char name[CAS_STAGING_NAME];
-        int64_t modified; /* seconds */
-        uint64_t bytes;   /* of disk */
+        struct timespec modified;
+        uint64_t bytes; /* of disk */
 };
 
 static int newest_first(const void *a, const void *b)
@@ -106,7 +111,11 @@ static int newest_first(const void *a, const void *b)
         const struct idle *one = a;
         const struct idle *other = b;
 
-        return one->modified > other->modified ? -1 : one->modified < other->modified;
+        if (one->modified.tv_sec != other->modified.tv_sec)
+                return one->modified.tv_sec > other->modified.tv_sec ? -1 : 1;
+        return one->modified.tv_nsec > other->modified.tv_nsec
+                   ? -1
+                   : one->modified.tv_nsec < other->modified.tv_nsec;
 }
 
 /* Opens a name of ingest/ that nobody is writing, locked; or negative. */
@@ -116,14 +125,16 @@ static int open_idle(int dir, const char *name)
         struct stat st;
 
         /* Not even opened unless it is a plain file: a device might do something. */
-        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_staging(&st))
-                return -ENOENT;
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (!is_staging(&st))
+                return -EUCLEAN;
 
         _cleanup_close_ int fd = openat(dir, name, O_RDWR | flags);
 
         if (fd < 0)
                 fd = openat(dir, name, O_RDONLY | flags); /* made read-only by a commit */
-        if (fd < 0 || lock(fd, LOCK_NB) < 0)
+        if (fd < 0 || lock(dir, name, fd, LOCK_NB) < 0)
                 return -EBUSY;
         return cas_io_steal_fd(&fd);
 }
@@ -153,7 +164,7 @@ static bool look(int dir, const char *name, struct idle *ret)
         _cleanup_close_ int fd = open_idle(dir, name);
         struct stat st;
 
-        if (fd == -ENOENT)
+        if (fd == -EUCLEAN)
                 unlinkat(dir, name, 0); /* no staging; a directory stays */
         if (fd < 0 || fstat(fd, &st) < 0)
                 return false;
@@ -164,7 +175,7 @@ static bool look(int dir, const char *name, struct idle *ret)
         }
         trim(fd, &st);
         memcpy(ret->name, name, sizeof(ret->name));
-        ret->modified = st.st_mtim.tv_sec;
+        ret->modified = st.st_mtim;
         ret->bytes = (uint64_t)st.st_blocks * 512;
         return true;
 }

@@ -119,7 +119,8 @@ static void work_off(struct cas_writer *writer)
         for (unsigned i = 0; i < count; i++)
                 cas_writer_done(writer, batch[i]);
         pthread_mutex_lock(&writer->lock);
-        writer->error = r;
+        if (writer->error == 0)
+                writer->error = r;
         writer->busy = false;
         pthread_cond_broadcast(&writer->changed);
 }

@@ -389,12 +389,9 @@ static enum step step(struct fetch_attempt *attempt)
 
         if (wait != STEP_ON)
                 return wait;
-        /* Whoever is read alone is so from zero. */
-        bool other = attempt->plan.alone && attempt->contributor != candidate;
-
-        if (other)
+        if (attempt->plan.alone && attempt->contributor != candidate)
                 attempt->furthest = 0;
-        if ((candidate->needs_zero || other) && position > 0 && !begin_anew(attempt))
+        if (candidate->needs_zero && position > 0 && !begin_anew(attempt))
                 return STEP_DONE;
         if (candidate->needs_zero)
                 fetch_plan_begin_anew(candidate);

@@ -82,6 +82,8 @@ static void put_out(struct fetch_plan *plan, struct fetch_candidate *candidate)
 {
         candidate->out = true;
         choose_alone(plan);
+        if (plan->alone)
+                plan->alone->needs_zero = true; /* not with the bytes of the one before */
 }
 
 /* Full jitter: anything from nothing to the bound, so that those who failed together do not
@@ -115,7 +117,8 @@ static bool may_recover(const struct fetch_plan *plan, struct fetch_candidate *c
         case FETCH_DENIED:
                 /* A token or a signed URL that expired on the way is had anew by asking anew. */
                 candidate->brought = false;
-                return brought;
+                return brought && candidate->failures <= plan->retries + 1 &&
+                       cause->retry_after_ms <= plan->patience_ms;
         default:
                 return false;
         }

@@ -350,7 +350,9 @@ Test(fetch_plan, where_nothing_is_there_from_zero_is_as_good)
         fetch_plan_destroy(&plan);
 }
 
-static const struct fetch_cause wrong = {.kind = FETCH_WRONG_BYTES, .text = "wrong"};
+static const struct fetch_outcome wrong_body = {
+    .cause = {.kind = FETCH_WRONG_BYTES, .text = "wrong"}};
+static const struct fetch_try wrong = {.outcome = &wrong_body};
 
 Test(fetch_plan, own_wrong_body_ends_a_source)
 {
@@ -543,4 +545,103 @@ Test(fetch_plan, trickles_end_too)
                 cr_assert_leq(life.tries, tries_bound(sources, 0), "seed %lu", (unsigned long)seed);
                 fetch_plan_destroy(&life.plan);
         }
+}
+
+/* A body that did not say how long it is may have been cut: once more, from zero. */
+Test(fetch_plan, fault_5_wrong_body_without_a_length_is_asked_for_once_more)
+{
+        struct fetch_outcome cut = wrong_body;
+        struct fetch_try try = {.outcome = &cut, .now_ms = 1000, .random = UINT32_MAX};
+        struct fetch_plan plan = plan_of(1);
+        int64_t at_ms;
+
+        cut.no_length = true;
+        cr_expect(fetch_plan_note_wrong(&plan, &plan.candidates[0], false, &try));
+        cr_expect_eq(fetch_plan_next(&plan, 0, 1000, &at_ms), &plan.candidates[0]);
+        cr_expect(at_ms >= 1000 && at_ms <= 1000 + FETCH_BACKOFF_MS, "%jd", (intmax_t)at_ms);
+        cr_expect_not(fetch_plan_note_wrong(&plan, &plan.candidates[0], false, &try));
+        fetch_plan_destroy(&plan);
+
+        plan = plan_of(1);
+        plan.retries = 0;
+        cr_expect_not(fetch_plan_note_wrong(&plan, &plan.candidates[0], false, &try));
+        fetch_plan_destroy(&plan);
+}
+
+/* Fewer bytes than the catalog says are a verdict in the end, but no reason to give up. */
+Test(fetch_plan, fault_5_body_that_was_cut_is_continued)
+{
+        struct fetch_outcome cut = wrong_body;
+        struct fetch_try try = {.outcome = &cut, .gained = 1};
+        struct fetch_plan plan = plan_of(1);
+        struct fetch_cause cause = {0};
+
+        cut.cut = true;
+        for (int i = 0; i <= RETRIES; i++) {
+                cr_expect_eq(next(&plan, 10, 0), 0);
+                fetch_plan_note(&plan, &plan.candidates[0], &try);
+        }
+        cr_expect_eq(next(&plan, 10, 0), -1);
+        fetch_plan_verdict(&plan, &cause);
+        cr_expect_eq(cause.kind, FETCH_WRONG_BYTES);
+        fetch_plan_destroy(&plan);
+}
+
+Test(fetch_plan, fault_7_begins_anew_only_where_nobody_else_can_go_on)
+{
+        struct fetch_plan plan = plan_of(2);
+
+        cr_expect_not(fetch_plan_may_begin_anew(&plan, &plan.candidates[0]));
+        ask_for_zero(&plan, 1);
+        cr_expect(fetch_plan_may_begin_anew(&plan, &plan.candidates[0]));
+        plan.candidates[0].zeros = RETRIES + 1;
+        cr_expect_not(fetch_plan_may_begin_anew(&plan, &plan.candidates[0]), "not for ever");
+        fetch_plan_destroy(&plan);
+        plan = plan_of(2);
+        fail(&plan, 1, FETCH_NOT_FOUND, 0);
+        cr_expect(fetch_plan_may_begin_anew(&plan, &plan.candidates[0]));
+        fetch_plan_destroy(&plan);
+}
+
+/* A trickle is no reason to go on for ever, whatever the source says at the end of it. */
+Test(fetch_plan, denied_after_a_trickle_counts)
+{
+        struct fetch_plan plan = plan_of(1);
+        int tries = 0;
+
+        while (tries < 1000 && next(&plan, 0, 0) == 0) {
+                gain(&plan, 0, FETCH_DENIED, false);
+                tries++;
+        }
+        cr_expect_leq(tries, RETRIES + 2, "the last one for a new token");
+        fetch_plan_destroy(&plan);
+}
+
+/* Who says 403 may ask for more time as well: a day is more than anybody waits. */
+Test(fetch_plan, fault_21_denied_is_not_waited_for_beyond_the_patience)
+{
+        struct fetch_plan plan = plan_of(1);
+        struct fetch_outcome outcome = outcome_of(FETCH_DENIED);
+
+        gain(&plan, 0, FETCH_STALLED, true);
+        outcome.cause.retry_after_ms = PATIENCE + 1;
+        note(&plan, 0, &outcome, 0);
+        cr_expect_eq(next(&plan, 0, 0), -1);
+        fetch_plan_destroy(&plan);
+}
+
+/* One by one, each from zero: what the one before has left is not the next one's. */
+Test(fetch_plan, one_by_one_the_next_one_does_not_go_on_with_the_bytes_of_the_last)
+{
+        struct fetch_plan plan = plan_of(2);
+
+        cr_expect(fetch_plan_note_wrong(&plan, &plan.candidates[1], true, &wrong));
+        for (int i = 0; i <= RETRIES; i++) {
+                cr_expect_eq(next(&plan, 1000, 0), 0);
+                cr_expect_not(plan.candidates[0].needs_zero, "its own bytes it may keep");
+                gain(&plan, 0, FETCH_STALLED, false);
+        }
+        cr_expect_eq(next(&plan, 1000, 0), 1);
+        cr_expect(plan.candidates[1].needs_zero);
+        fetch_plan_destroy(&plan);
 }
