@@ -56,6 +56,18 @@ static int try_reserve(const struct cas_ingest *ingest, uint64_t size)
         return 0;
 }
 
+/* Is there room without the idle staging? A size is only what an origin claims: no lie is worth
+ * what others have left. */
+static bool would_fit(const struct cas_ingest *ingest, uint64_t size)
+{
+        struct statvfs disk;
+
+        if (cas_store_statvfs(ingest->store, &disk) < 0)
+                return false;
+        return size <= disk.f_bavail * disk.f_frsize +
+                           cas_staging_idle_bytes(cas_store_ingest_dir(ingest->store));
+}
+
 /* Room for `size` bytes, where the file system can reserve it. Staging that nobody is
  * writing is worth less than a download that is wanted now. */
 static int reserve(struct cas_ingest *ingest, uint64_t size)
@@ -65,7 +77,7 @@ static int reserve(struct cas_ingest *ingest, uint64_t size)
         if (size <= ingest->reserved)
                 return 0;
         r = try_reserve(ingest, size);
-        if (r == -ENOSPC || r == -EDQUOT) {
+        if ((r == -ENOSPC || r == -EDQUOT) && would_fit(ingest, size)) {
                 cas_staging_sweep(cas_store_ingest_dir(ingest->store), 0);
                 r = try_reserve(ingest, size);
         }

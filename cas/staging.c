@@ -209,19 +209,41 @@ static size_t find_idle(DIR *dir, struct idle **ret)
         return count;
 }
 
-void cas_staging_sweep(int ingest_dir, uint64_t keep_bytes)
+/* All that is idle and worth keeping; to be freed. */
+static size_t list_idle(int ingest_dir, struct idle **ret)
 {
         int fd = openat(ingest_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-        struct idle *idle;
-        uint64_t bytes = 0;
 
+        *ret = NULL;
         if (!dir) {
                 cas_io_close_at(&fd);
-                return;
+                return 0;
         }
 
-        size_t count = find_idle(dir, &idle);
+        size_t count = find_idle(dir, ret);
+
+        closedir(dir);
+        return count;
+}
+
+uint64_t cas_staging_idle_bytes(int ingest_dir)
+{
+        struct idle *idle;
+        size_t count = list_idle(ingest_dir, &idle);
+        uint64_t bytes = 0;
+
+        for (size_t i = 0; i < count; i++)
+                bytes += idle[i].bytes;
+        free(idle);
+        return bytes;
+}
+
+void cas_staging_sweep(int ingest_dir, uint64_t keep_bytes)
+{
+        struct idle *idle;
+        size_t count = list_idle(ingest_dir, &idle);
+        uint64_t bytes = 0;
 
         if (count > 0)
                 qsort(idle, count, sizeof(*idle), newest_first);
@@ -231,5 +253,4 @@ void cas_staging_sweep(int ingest_dir, uint64_t keep_bytes)
                         remove_idle(ingest_dir, idle[i].name);
         }
         free(idle);
-        closedir(dir);
 }

@@ -22,6 +22,9 @@
 int cas_staging_open(struct cas_store *store, const struct cas_digest *digest,
                      char name[CAS_STAGING_NAME], int *ret_fd);
 
+/* Of disk, that all idle staging takes. */
+uint64_t cas_staging_idle_bytes(int ingest_dir);
+
 /* Removes idle staging that is too old, or too much: the newest stay, up to `keep_bytes`. */
 void cas_staging_sweep(int ingest_dir, uint64_t keep_bytes);
 

@@ -88,8 +88,8 @@ bool fetch_download_may_widen(const struct fetch_download *download);
 void fetch_download_begin_probe(struct fetch_download *download, int64_t now_ms);
 void fetch_download_probe(struct fetch_download *download);
 
-/* An origin that promised ranges refuses them: back to the first transfer alone, where that is
- * still possible. */
+/* An origin that promised ranges refuses one: back to the first transfer alone, where none of the
+ * others has filled, or may still fill, a part of the window. */
 void fetch_download_undo_segments(struct fetch_download *download);
 
 #endif

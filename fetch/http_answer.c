@@ -335,7 +335,9 @@ bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct 
                 fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "more than %u KiB of headers",
                                 HEADERS_KIB);
                 ret->final = true;
-        } else if (transfer->denied && code != CURLE_OK)
+        } else if (transfer->socket_error && code != CURLE_OK)
+                fetch_cause_set_disk(ret, transfer->socket_error, "socket");
+        else if (transfer->denied && code != CURLE_OK)
                 judge_denied(transfer, ret);
         else if (code != CURLE_OK && !ended_here && status < 400)
                 judge_code(transfer, code, ret);

@@ -14,6 +14,8 @@
  * hash to be busy while the next bytes come. */
 #define ONE_LANE_SLOTS 32
 
+#define LOOK_AROUND_MS 1000
+
 /* Locked. Nothing comes any more. */
 static bool is_over(const struct fetch_download *download)
 {
@@ -41,32 +43,59 @@ static void stop(struct fetch_download *download)
         pthread_mutex_unlock(&window->lock);
 }
 
-/* Waits for a full slot at the front, a size to look at, a wish, or the end. */
-static struct cas_slot *next_full(struct fetch_download *download, bool *ret_over,
-                                  bool *ret_answered)
+/* What the flight's thread has waited for. */
+struct news {
+        struct cas_slot *slot; /* the first one, full; or NULL */
+        bool answered;         /* there is a size to look at */
+        bool anew;             /* the flight is to begin from zero */
+        bool over;             /* nothing comes any more, or a wish has come */
+};
+
+/* Locked. */
+static bool take_news(struct fetch_download *download, struct news *ret)
 {
         struct fetch_window *window = download->window;
-        struct cas_slot *slot = NULL;
+
+        *ret = (struct news){.over = window->wish != FETCH_GO_ON};
+        if (ret->over)
+                return true;
+        ret->anew = download->anew;
+        ret->answered = download->answered;
+        download->answered = false;
+        if (ret->answered)
+                download->first_answer_ms = fetch_now_ms() - download->began_ms;
+        if (ret->anew || ret->answered)
+                return true;
+        ret->slot = fetch_window_take(window);
+        ret->over = !ret->slot && is_over(download);
+        return ret->slot || ret->over;
+}
+
+/* Locked, now and then: slots that others gave back are nobody's news. */
+static void look_around(struct fetch_download *download)
+{
+        fetch_download_probe(download);
+        fetch_download_give_work(download);
+        fetch_download_resume(download);
+}
+
+static void wait_for_news(struct fetch_download *download, struct news *ret)
+{
+        struct fetch_window *window = download->window;
 
         pthread_mutex_lock(&window->lock);
-        while (!download->answered && !download->anew && !(slot = fetch_window_take(window)) &&
-               !is_over(download) && window->wish == FETCH_GO_ON) {
+        while (!take_news(download, ret)) {
                 int64_t began = fetch_now_ms();
+                int64_t wait = fetch_download_may_widen(download) ? FETCH_PROBE_MS : LOOK_AROUND_MS;
 
-                fetch_window_wait(window, fetch_download_may_widen(download)
-                                              ? began + FETCH_PROBE_MS
-                                              : INT64_MAX);
+                fetch_window_wait(window, began + wait);
                 download->waited_ms += fetch_now_ms() - began;
-                fetch_download_probe(download);
+                if (fetch_now_ms() >= began + wait)
+                        look_around(download);
+                else
+                        fetch_download_probe(download);
         }
-        if (download->answered)
-                download->first_answer_ms = fetch_now_ms() - download->began_ms;
-        *ret_answered = download->answered;
-        *ret_over = !slot && !download->answered && !download->anew &&
-                    (is_over(download) || window->wish != FETCH_GO_ON);
-        download->answered = false;
         pthread_mutex_unlock(&window->lock);
-        return slot;
 }
 
 /* The transfer waits with its first byte until nothing of before is left. */
@@ -89,19 +118,17 @@ static int begin_anew(struct fetch_download *download)
 static int feed(struct fetch_download *download)
 {
         struct cas_ingest *ingest = download->job->ingest;
-        bool over = false;
-        bool answered;
+        struct news news = {0};
         int r = 0;
 
-        while (r == 0 && !over) {
-                struct cas_slot *slot = next_full(download, &over, &answered);
-
-                if (download->anew)
+        while (r == 0 && !news.over) {
+                wait_for_news(download, &news);
+                if (news.anew)
                         r = begin_anew(download);
-                if (r == 0 && answered && download->size != HTTP_SIZE_UNKNOWN)
+                if (r == 0 && news.answered && download->size != HTTP_SIZE_UNKNOWN)
                         r = cas_ingest_expect(ingest, download->size);
-                if (slot)
-                        r = cas_ingest_write(ingest, slot);
+                if (news.slot)
+                        r = cas_ingest_write(ingest, news.slot);
         }
         return r;
 }
@@ -109,6 +136,8 @@ static int feed(struct fetch_download *download)
 /* Whatever became of a transfer that had brought everything: the digest decides. */
 static bool is_whole(const struct fetch_download *download)
 {
+        if (download->anew)
+                return false; /* what is there is not of this body */
         if (download->size == HTTP_SIZE_UNKNOWN)
                 return download->end.cause.kind == FETCH_OK;
         return fetch_source_position(download->job) == download->size;

@@ -9,6 +9,7 @@
 #include "fetch/url.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -52,7 +53,12 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
                 transfer->denied = true;
                 return CURL_SOCKET_BAD;
         }
-        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+        int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+                transfer->socket_error = errno;
+        return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 static bool parse_address(const char *text, struct sockaddr_storage *ret)

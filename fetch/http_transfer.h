@@ -14,11 +14,12 @@ struct http_transfer {
         CURL *easy;
         const struct http_config *config; /* the loop's */
         enum http_method method;
-        bool ranged;     /* a part was asked for */
-        uint64_t first;  /* … from this byte on */
-        bool is_origins; /* as the request says */
-        bool denied;     /* by deny_nets, in this hop */
-        bool enough;     /* the handler wants no more */
+        bool ranged;      /* a part was asked for */
+        uint64_t first;   /* … from this byte on */
+        bool is_origins;  /* as the request says */
+        bool denied;      /* by deny_nets, in this hop */
+        bool enough;      /* the handler wants no more */
+        int socket_error; /* errno: there could be no socket, for which no server is to blame */
         struct http_handler handler;
         void *arg;
         struct curl_slist *headers; /* that are sent */

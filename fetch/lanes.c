@@ -83,7 +83,7 @@ static void give_work(struct fetch_lane *lane)
 {
         struct fetch_download *download = lane->download;
         uint64_t from = download->next;
-        uint64_t to;
+        uint64_t to = from + download->segment;
 
         if (download->stopping || !download->segment || lane->retired || lane->transfer)
                 return;
@@ -93,16 +93,19 @@ static void give_work(struct fetch_lane *lane)
                 fetch_download_start(lane, hole.from, hole.to);
                 return;
         }
-        if (from >= download->size || lane - download->lanes >= download->wanted)
+        if (from >= download->size || download->running >= download->wanted)
                 return;
-        if (download->wanted == 1) {
-                to = download->size; /* all the rest, by one again */
-        } else {
-                to = download->size - from < download->segment ? download->size
-                                                               : from + download->segment;
-                if (!fetch_window_reserve(download->window, from, to))
+        if (to > download->size)
+                to = download->size;
+        if (download->wanted > 1 && !fetch_window_reserve(download->window, from, to)) {
+                if (download->running > 0)
                         return;
+                /* Others have come, and our share of the slots suffices for no segment. */
+                download->wanted = 1;
+                download->settled = true;
         }
+        if (download->wanted == 1)
+                to = download->size; /* all the rest, by one, into slots as they can be had */
         download->next = to;
         fetch_download_start(lane, from, to);
 }
@@ -149,8 +152,11 @@ static void judge_end(struct fetch_lane *lane, const struct fetch_cause *cause)
                 end->cause = *cause;
                 end->from_zero = cause->status == 416;
         }
-        if (lane != &download->lanes[0] && !lane->delivered && end->from_zero)
+        /* A segment that is refused says nothing against the bytes that are there. */
+        if (lane->asked != HTTP_TO_THE_END && end->from_zero) {
+                end->from_zero = false;
                 fetch_download_undo_segments(download);
+        }
 }
 
 static void on_done(void *arg, const struct fetch_cause *cause)

@@ -20,6 +20,7 @@ struct fetch_version {
         uint64_t size;             /* or CAS_SIZE_UNKNOWN */
         char etag[FETCH_ETAG_MAX]; /* a strong one, or "" */
         bool takes_ranges;         /* it said so, or did */
+        bool no_segments;          /* … but refused one: one connection at a time from now on */
 };
 
 struct fetch_job {

@@ -51,8 +51,11 @@ static bool begin_segments(struct fetch_download *download)
 /* Locked. */
 bool fetch_download_may_widen(const struct fetch_download *download)
 {
+        const struct fetch_version *version = download->job->version;
+
         return !download->settled && download->job->connections > 1 &&
-               download->size != HTTP_SIZE_UNKNOWN && download->job->version->takes_ranges;
+               download->size != HTTP_SIZE_UNKNOWN && version->takes_ranges &&
+               !version->no_segments;
 }
 
 /* Locked: more lanes, or fewer again. */
@@ -80,8 +83,8 @@ static bool all_deliver(const struct fetch_download *download)
 {
         bool all = true;
 
-        for (unsigned i = 0; i < download->wanted; i++)
-                all &= download->lanes[i].delivered || download->lanes[i].retired;
+        for (unsigned i = 0; i < download->most; i++)
+                all &= download->lanes[i].delivered || !download->lanes[i].transfer;
         return all;
 }
 
@@ -123,9 +126,9 @@ void fetch_download_undo_segments(struct fetch_download *download)
 {
         struct fetch_lane *first = &download->lanes[0];
 
-        download->job->version->takes_ranges = false;
+        download->job->version->no_segments = true;
         for (unsigned i = 1; i < download->most; i++)
-                if (download->lanes[i].delivered)
+                if (download->lanes[i].delivered || download->lanes[i].transfer)
                         return;
         if (!first->transfer || !first->cut)
                 return;
@@ -134,5 +137,5 @@ void fetch_download_undo_segments(struct fetch_download *download)
         download->segment = 0;
         download->hole_count = 0;
         download->wanted = download->most = 1;
-        download->end = (struct fetch_outcome){0};
+        download->end = (struct fetch_outcome){.anew = download->end.anew};
 }
