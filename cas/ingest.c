@@ -271,7 +271,15 @@ static int give_name(struct cas_ingest *ingest, const char *hex)
 {
         int from = cas_store_ingest_dir(ingest->store);
         int to = cas_store_blobs_dir(ingest->store);
+        struct stat ours;
+        struct stat named;
 
+        /* Whatever else somebody put there is not what was hashed. */
+        if (fstat(ingest->fd, &ours) < 0 ||
+            fstatat(from, ingest->name, &named, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
+                return -ESTALE;
         if (renameat2(from, ingest->name, to, hex, RENAME_NOREPLACE) == 0)
                 return 0;
         if (errno != EINVAL && errno != ENOSYS)

@@ -17,6 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A sweep holds a lock for a moment; a stranger may for ever. */
+#define LOCK_TRIES   200
+#define LOCK_WAIT_US 10000
+
 /* One link: with two it may be a blob whose publication was cut short, never to be written. */
 static bool is_staging(const struct stat *st)
 {
@@ -27,14 +31,15 @@ static bool is_staging(const struct stat *st)
  * Takes the lock, and makes sure that what is locked still stands under its name: whoever had
  * the lock before may have removed it, or made a blob of it. -EAGAIN: open it anew.
  */
-static int lock(int dir, const char *name, int fd, int wait)
+static int lock(int dir, const char *name, int fd, unsigned tries)
 {
         struct stat held;
         struct stat named;
 
-        while (flock(fd, LOCK_EX | wait) < 0) {
-                if (errno != EINTR)
-                        return -errno;
+        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EINTR && (errno != EWOULDBLOCK || tries-- == 0))
+                        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+                usleep(LOCK_WAIT_US);
         }
         if (fstat(fd, &held) < 0 || fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) < 0)
                 return -EAGAIN;
@@ -90,7 +95,7 @@ int cas_staging_open(struct cas_store *store, const struct cas_digest *digest,
                 if (fd < 0)
                         return fd;
 
-                int r = lock(cas_store_ingest_dir(store), name, fd, 0);
+                int r = lock(cas_store_ingest_dir(store), name, fd, LOCK_TRIES);
 
                 if (r == 0)
                         *ret_fd = cas_io_steal_fd(&fd);
@@ -134,7 +139,7 @@ static int open_idle(int dir, const char *name)
 
         if (fd < 0)
                 fd = openat(dir, name, O_RDONLY | flags); /* made read-only by a commit */
-        if (fd < 0 || lock(dir, name, fd, LOCK_NB) < 0)
+        if (fd < 0 || lock(dir, name, fd, 0) < 0)
                 return -EBUSY;
         return cas_io_steal_fd(&fd);
 }

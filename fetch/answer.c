@@ -10,6 +10,7 @@
 
 static void refuse(struct fetch_download *download, bool from_zero, const char *why)
 {
+        download->end.cause.status = 0;
         fetch_cause_set(&download->end.cause, FETCH_ORIGIN_FAILED, "%s", why);
         download->end.from_zero = from_zero;
 }

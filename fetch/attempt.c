@@ -113,7 +113,7 @@ static struct fetch_job job_for(struct fetch_attempt *attempt, struct fetch_cand
             .version = candidate ? &candidate->version : NULL,
             .bound = attempt->config->bound,
             .declared = attempt->declared,
-            .connections = attempt->config->connections,
+            .connections = attempt->plan.alone ? 1 : attempt->config->connections,
             .may_begin_anew = candidate && fetch_plan_may_begin_anew(&attempt->plan, candidate),
         };
 }

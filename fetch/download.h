@@ -18,6 +18,7 @@
 #include "fetch/source.h"
 
 #define LANES_MOST     FETCH_CONNECTIONS_MOST
+#define LOOK_AROUND_MS 1000
 #define FETCH_PROBE_MS 150 /* at least, between two looks at whether more lanes would help */
 
 struct fetch_lane {
@@ -26,12 +27,15 @@ struct fetch_lane {
         uint64_t from;                  /* what was asked for */
         uint64_t asked;                 /* … up to here, or HTTP_TO_THE_END */
         uint64_t at;
-        uint64_t end;    /* where it is to stop; the end of the body where that is known */
-        bool cut;        /* … is before what was asked for */
-        bool starved;    /* waits for a slot */
-        bool retired;    /* failed: gets no more segments */
-        bool over_bound; /* more bytes than there may be */
-        bool delivered;  /* some bytes, in this segment or one before */
+        uint64_t end;  /* where it is to stop; the end of the body where that is known */
+        bool cut;      /* … is before what was asked for */
+        bool starved;  /* waits for a slot */
+        bool retired;  /* failed: gets no more segments */
+        bool replaced; /* is being ended, for another one to do its rest */
+        int64_t began_ms;
+        uint64_t looked_at; /* where it was at the last look around */
+        bool over_bound;    /* more bytes than there may be */
+        bool delivered;     /* some bytes, in this segment or one before */
 };
 
 struct fetch_hole {
@@ -52,6 +56,8 @@ struct fetch_download {
         char *url;         /* where the redirects of the first answer led to, or NULL; owned */
         uint64_t size;     /* of the body, or HTTP_SIZE_UNKNOWN */
         uint64_t received; /* bytes, in whatever order */
+        unsigned breaks;   /* segments that broke in the middle */
+        uint64_t best;     /* bytes a second, of the fastest segment */
         uint64_t segment;  /* bytes; 0: one lane, to the end */
         uint64_t next;     /* the first byte that no lane has been given */
         struct fetch_hole holes[LANES_MOST];
@@ -70,6 +76,7 @@ struct fetch_download {
         int64_t probed_cpu_ms;
         uint64_t probed_bytes; /* received then */
         int64_t waited_ms;     /* since then, for bytes */
+        int64_t hurried_ms;    /* when fetch_download_hurry() looked last */
         uint64_t rate;         /* bytes a second, before the last change of `wanted`; 0: none */
         bool settled;          /* no more changes */
 };
@@ -87,6 +94,10 @@ void fetch_download_freed(void *download); /* a slot came back (fetch_window.fre
 bool fetch_download_may_widen(const struct fetch_download *download);
 void fetch_download_begin_probe(struct fetch_download *download, int64_t now_ms);
 void fetch_download_probe(struct fetch_download *download);
+
+/* Once a second: the lane that all wait for is ended if it is far slower than others were, and
+ * somebody is free to do its rest. */
+void fetch_download_hurry(struct fetch_download *download);
 
 /* An origin that promised ranges refuses one: back to the first transfer alone, where none of the
  * others has filled, or may still fill, a part of the window. */

@@ -14,8 +14,6 @@
  * hash to be busy while the next bytes come. */
 #define ONE_LANE_SLOTS 32
 
-#define LOOK_AROUND_MS 1000
-
 /* Locked. Nothing comes any more. */
 static bool is_over(const struct fetch_download *download)
 {
@@ -75,6 +73,7 @@ static bool take_news(struct fetch_download *download, struct news *ret)
 static void look_around(struct fetch_download *download)
 {
         fetch_download_probe(download);
+        fetch_download_hurry(download);
         fetch_download_give_work(download);
         fetch_download_resume(download);
 }
@@ -167,8 +166,7 @@ static void conclude(struct fetch_download *download, int error)
         else if (end->cause.kind == FETCH_OK)
                 fetch_cause_set(&end->cause, FETCH_CANCELLED, "stopping");
         end->anew = anew;
-        end->joined = (download->begin > 0 && !download->guarded) ||
-                      (download->segment && !download->job->version->etag[0]);
+        end->joined = (download->begin > 0 && !download->guarded) || download->segment;
 }
 
 static void run(struct fetch_download *download)

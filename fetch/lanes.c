@@ -4,6 +4,8 @@
  */
 #include "fetch/download.h"
 
+#include "fetch/clock.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
@@ -87,13 +89,15 @@ static void give_work(struct fetch_lane *lane)
 
         if (download->stopping || !download->segment || lane->retired || lane->transfer)
                 return;
+        if (download->running >= download->wanted)
+                return;
         if (download->hole_count > 0) {
                 struct fetch_hole hole = download->holes[--download->hole_count];
 
                 fetch_download_start(lane, hole.from, hole.to);
                 return;
         }
-        if (from >= download->size || download->running >= download->wanted)
+        if (from >= download->size)
                 return;
         if (to > download->size)
                 to = download->size;
@@ -129,34 +133,83 @@ void fetch_download_resume(struct fetch_download *download)
         }
 }
 
+/* Locked. Its rest is for another lane; it may have more work itself where something came. */
+static void leave_rest(struct fetch_lane *lane)
+{
+        struct fetch_download *download = lane->download;
+        bool brought = lane->at > lane->from;
+
+        lane->retired = !lane->replaced && (!brought || ++download->breaks > 4 * download->most);
+        lane->replaced = false;
+        if (download->segment && lane->at < lane->end)
+                download->holes[download->hole_count++] = (struct fetch_hole){lane->at, lane->end};
+}
+
+/*
+ * Locked. The refusal of a segment is no verdict on the asset, nor on the bytes that are
+ * there: it was our idea to ask for one. From now on by one connection at a time, unless it
+ * is a permission that ran out.
+ */
+static void judge_segment(struct fetch_lane *lane)
+{
+        struct fetch_download *download = lane->download;
+        struct fetch_outcome *end = &download->end;
+        bool refused = end->from_zero || end->cause.status >= 400;
+        bool ran_out = end->cause.kind == FETCH_DENIED && lane->delivered;
+
+        end->from_zero = false;
+        end->cause.final = false;
+        if (end->cause.kind == FETCH_NOT_FOUND || end->cause.kind == FETCH_DENIED)
+                end->cause.kind = FETCH_ORIGIN_FAILED;
+        if (refused && !ran_out)
+                fetch_download_undo_segments(download);
+}
+
 /* Locked: what became of the lane's transfer. */
 static void judge_end(struct fetch_lane *lane, const struct fetch_cause *cause)
 {
         struct fetch_download *download = lane->download;
+        const struct fetch_job *job = download->job;
         struct fetch_outcome *end = &download->end;
         bool all = lane->end == HTTP_SIZE_UNKNOWN || lane->at == lane->end;
+        bool segment = lane->asked != HTTP_TO_THE_END;
 
         if (cause->kind == FETCH_OK && all && !lane->over_bound)
                 return;
-        lane->retired = true;
-        if (download->segment && lane->at < lane->end)
-                download->holes[download->hole_count++] = (struct fetch_hole){lane->at, lane->end};
+
+        bool replaced = lane->replaced;
+
+        leave_rest(lane);
+        if (replaced && cause->kind == FETCH_CANCELLED)
+                return;
         if (lane->over_bound) {
-                fetch_source_refused(
-                    download->job, download->job->declared != CAS_SIZE_UNKNOWN ? -EBADMSG : -EFBIG,
-                    &end->cause);
-        } else if (cause->kind == FETCH_OK) {
+                fetch_source_refused(job, job->declared != CAS_SIZE_UNKNOWN ? -EBADMSG : -EFBIG,
+                                     &end->cause);
+                return;
+        }
+        if (cause->kind == FETCH_OK) {
+                end->cause.status = 0;
                 fetch_cause_set(&end->cause, FETCH_ORIGIN_FAILED,
                                 "closed with %" PRIu64 " bytes missing", lane->end - lane->at);
         } else if (cause->kind != FETCH_CANCELLED || end->cause.kind == FETCH_OK) {
                 end->cause = *cause;
-                end->from_zero = cause->status == 416;
+                /* Of a range that is refused after segments were, only the whole is to be had. */
+                end->from_zero = cause->status == 416 ||
+                                 (job->version->no_segments && lane->from > 0 && !segment &&
+                                  cause->status >= 400 && cause->status < 500);
         }
-        /* A segment that is refused says nothing against the bytes that are there. */
-        if (lane->asked != HTTP_TO_THE_END && end->from_zero) {
-                end->from_zero = false;
-                fetch_download_undo_segments(download);
-        }
+        if (segment)
+                judge_segment(lane);
+}
+
+/* Locked. */
+static void note_rate(const struct fetch_lane *lane)
+{
+        int64_t passed = fetch_now_ms() - lane->began_ms;
+        uint64_t rate = (lane->at - lane->from) * 1000 / (uint64_t)(passed > 0 ? passed : 1);
+
+        if (lane->at == lane->end && rate > lane->download->best)
+                lane->download->best = rate;
 }
 
 static void on_done(void *arg, const struct fetch_cause *cause)
@@ -168,12 +221,14 @@ static void on_done(void *arg, const struct fetch_cause *cause)
         pthread_mutex_lock(&window->lock);
         lane->transfer = NULL;
         download->running--;
+        note_rate(lane);
         judge_end(lane, cause);
         if (lane->retired) {
                 fetch_download_give_work(download);
                 fetch_download_resume(download);
         } else {
                 give_work(lane);
+                fetch_download_give_work(download);
         }
         pthread_cond_broadcast(&window->changed);
         pthread_mutex_unlock(&window->lock);
@@ -197,7 +252,8 @@ void fetch_download_start(struct fetch_lane *lane, uint64_t from, uint64_t to)
             .if_range = part && version->etag[0] ? version->etag : NULL,
         };
 
-        lane->from = lane->at = from;
+        lane->from = lane->at = lane->looked_at = from;
+        lane->began_ms = fetch_now_ms();
         lane->asked = lane->end = to;
         lane->cut = lane->starved = false;
         lane->transfer = http_start(download->job->loop, &request, &handler, lane);

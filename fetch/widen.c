@@ -120,13 +120,13 @@ void fetch_download_probe(struct fetch_download *download)
         fetch_download_begin_probe(download, now);
 }
 
-/* Locked. An origin that promised ranges and then refuses them: as long as nothing of the
- * others' is in the window, the first transfer simply goes on to the end. */
 void fetch_download_undo_segments(struct fetch_download *download)
 {
         struct fetch_lane *first = &download->lanes[0];
 
         download->job->version->no_segments = true;
+        download->settled = true;
+        download->wanted = download->running > 1 ? download->running : 1;
         for (unsigned i = 1; i < download->most; i++)
                 if (download->lanes[i].delivered || download->lanes[i].transfer)
                         return;
@@ -138,4 +138,31 @@ void fetch_download_undo_segments(struct fetch_download *download)
         download->hole_count = 0;
         download->wanted = download->most = 1;
         download->end = (struct fetch_outcome){.anew = download->end.anew};
+}
+
+void fetch_download_hurry(struct fetch_download *download)
+{
+        uint64_t position = fetch_window_position(download->window);
+        struct fetch_lane *front = NULL;
+        int64_t now = fetch_now_ms();
+        bool idle = false;
+
+        if (now - download->hurried_ms < LOOK_AROUND_MS || download->wanted < 2)
+                return;
+        download->hurried_ms = now;
+
+        for (unsigned i = 0; i < download->most && download->segment; i++) {
+                struct fetch_lane *lane = &download->lanes[i];
+                uint64_t came = lane->at - lane->looked_at;
+
+                lane->looked_at = lane->at;
+                idle |= !lane->transfer && !lane->retired;
+                if (lane->transfer && !lane->replaced && lane->at == position &&
+                    now - lane->began_ms > LOOK_AROUND_MS && came * 8 < download->best)
+                        front = lane;
+        }
+        if (!front || !idle)
+                return;
+        front->replaced = true;
+        http_cancel(front->transfer);
 }

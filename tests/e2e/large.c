@@ -202,7 +202,9 @@ Test(engine, parallel_ranges_break, .timeout = 60)
         static const char *const modes[] = {
             "x.rate8192.reset.mid.3",  "x.rate8192.close.first.2", "x.rate8192.chunk.last.3",
             "x.rate8192.reset.other1", "x.rate8192.r4161",         "x.rate8192.denied1",
-            "x.rate8192.norange",      "x.rate8192.etags",         "x.rate8192.total"};
+            "x.rate8192.norange",      "x.rate8192.etags",         "x.rate8192.total",
+            "x.rate8192.denied",       "x.rate8192.r416",          "x.rate8192.other",
+            "x.rate4096.reset.mid.20"};
         enum { MODES = sizeof(modes) / sizeof(modes[0]) };
         struct world world;
         struct opener openers[MODES];
@@ -231,5 +233,44 @@ Test(engine, parallel_ranges_break, .timeout = 60)
                 cr_expect_eq(opener_result(&openers[i], 40000), 0, "%s", modes[i]);
                 cr_expect_eq(world_open(world_path(&world, hex[i])), 0, "%s", modes[i]);
         }
+        world_end(&world);
+}
+
+/* Who has several lanes is alone no more: what the others leave suffices for one. */
+Test(engine, parallel_ranges_make_room, .timeout = 60)
+{
+        enum { OTHERS = 15 };
+        struct world world;
+        struct opener wide;
+        struct opener others[OTHERS];
+        char hex[OTHERS + 1][HEX];
+        char catalog[2 * WORLD_PATH];
+
+        world_begin(&world);
+        world_origin(&world);
+        snprintf(catalog, sizeof(catalog), "%s/catalog.json", world.dir);
+
+        FILE *file = fopen(catalog, "we");
+
+        cr_assert(file);
+        for (int i = 0; i <= OTHERS; i++) {
+                world_asset(&world, i ? 1 << 20 : 24 << 20, hex[i]);
+                fprintf(file,
+                        "%s\"%d\": {\"sha256\": \"%s\", \"url\": \"http://127.0.0.1:%d/%s/%s\"}",
+                        i ? ",\n" : "{\"assets\": {", i, hex[i], world.port,
+                        i ? "x.rate300" : "x.rate2048", hex[i]);
+        }
+        fprintf(file, "}}\n");
+        fclose(file);
+        world_mount(&world, "--catalog", catalog);
+        opener_start(&wide, world_path(&world, hex[0]));
+        for (int i = 0; i < 400 && world_requests(&world, "GET /x.rate2048/") < 5; i++)
+                sleep_ms(5);
+        cr_expect_geq(world_requests(&world, "GET /x.rate2048/"), 5, "it went over to several");
+        for (int i = 0; i < OTHERS; i++)
+                opener_start(&others[i], world_path(&world, hex[i + 1]));
+        cr_expect_eq(opener_result(&wide, 30000), 0);
+        for (int i = 0; i < OTHERS; i++)
+                cr_expect_eq(opener_result(&others[i], 30000), 0);
         world_end(&world);
 }
