@@ -279,7 +279,7 @@ static int give_name(struct cas_ingest *ingest, const char *hex)
             fstatat(from, ingest->name, &named, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
-                return -ESTALE;
+                return -EIO;
         if (renameat2(from, ingest->name, to, hex, RENAME_NOREPLACE) == 0)
                 return 0;
         if (errno != EINVAL && errno != ENOSYS)

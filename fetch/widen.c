@@ -147,7 +147,7 @@ void fetch_download_hurry(struct fetch_download *download)
         int64_t now = fetch_now_ms();
         bool idle = false;
 
-        if (now - download->hurried_ms < LOOK_AROUND_MS || download->wanted < 2)
+        if (now - download->hurried_ms < LOOK_AROUND_MS)
                 return;
         download->hurried_ms = now;
 
@@ -161,7 +161,8 @@ void fetch_download_hurry(struct fetch_download *download)
                     now - lane->began_ms > LOOK_AROUND_MS && came * 8 < download->best)
                         front = lane;
         }
-        if (!front || !idle)
+        /* One that has all the rest is as slow as it is. */
+        if (!front || !idle || (download->wanted == 1 && front->end == download->size))
                 return;
         front->replaced = true;
         http_cancel(front->transfer);
