@@ -204,7 +204,7 @@ Test(engine, parallel_ranges_break, .timeout = 60)
             "x.rate8192.reset.other1", "x.rate8192.r4161",         "x.rate8192.denied1",
             "x.rate8192.norange",      "x.rate8192.etags",         "x.rate8192.total",
             "x.rate8192.denied",       "x.rate8192.r416",          "x.rate8192.other",
-            "x.rate4096.reset.mid.20"};
+            "x.rate4096.reset.mid.8"};
         enum { MODES = sizeof(modes) / sizeof(modes[0]) };
         struct world world;
         struct opener openers[MODES];
