@@ -56,6 +56,7 @@ struct fetch_download {
         char *url;         /* where the redirects of the first answer led to, or NULL; owned */
         uint64_t size;     /* of the body, or HTTP_SIZE_UNKNOWN */
         uint64_t received; /* bytes, in whatever order */
+        bool starved;      /* since the last probe: the disk is what all wait for */
         unsigned breaks;   /* segments that broke in the middle */
         uint64_t best;     /* bytes a second, of the fastest segment */
         uint64_t segment;  /* bytes; 0: one lane, to the end */

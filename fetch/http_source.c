@@ -60,8 +60,10 @@ static bool take_news(struct fetch_download *download, struct news *ret)
         ret->anew = download->anew;
         ret->answered = download->answered;
         download->answered = false;
-        if (ret->answered)
+        if (ret->answered) {
                 download->first_answer_ms = fetch_now_ms() - download->began_ms;
+                fetch_download_begin_probe(download, fetch_now_ms());
+        }
         if (ret->anew || ret->answered)
                 return true;
         ret->slot = fetch_window_take(window);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define BUFFER_BYTES (256L * 1024) /* what curl hands over at a time, at most */
+#define BUFFER_BYTES (64L * 1024) /* what curl hands over at a time, at most; and keeps, each */
 
 /* Only the first hop, of a URL that holds the address, was chosen by the operator. */
 static bool is_operators_choice(const struct http_transfer *transfer, const char *url)

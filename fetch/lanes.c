@@ -59,6 +59,7 @@ static enum http_took on_bytes(void *arg, const void *bytes, size_t length)
         bool over = lane->over_bound || (starved && give_up_rest(lane));
 
         lane->starved = starved && !over;
+        download->starved |= lane->starved;
         pthread_mutex_unlock(&window->lock);
         if (over || starved)
                 return over ? HTTP_ENOUGH : HTTP_NO_ROOM;

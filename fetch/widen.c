@@ -10,8 +10,10 @@
 
 /* How often it is asked whether more lanes would help, and what they have to bring. */
 #define PROBE_MOST_MS 1000
-#define BUSY_PERCENT  60 /* of the loop's thread: then it is not the connection */
+#define BUSY_PERCENT  40 /* of the loop's thread: then it is not the connection */
+#define IDLE_PERCENT  75 /* of the flight's: below that it is not either */
 #define GAIN_PERCENT  40
+#define WORTH_MS      500 /* of transfer that are left */
 
 /*
  * Locked: from one transfer to segments, of which a lane has one at a time and one more is
@@ -75,6 +77,9 @@ void fetch_download_begin_probe(struct fetch_download *download, int64_t now)
         download->probed_ms = now;
         download->probed_cpu_ms = http_loop_cpu_ms(download->job->loop);
         download->probed_bytes = download->received;
+        download->starved = false;
+        for (unsigned i = 0; i < download->most; i++)
+                download->starved |= download->lanes[i].starved;
         download->waited_ms = 0;
 }
 
@@ -107,10 +112,14 @@ void fetch_download_probe(struct fetch_download *download)
 
         int64_t cpu = http_loop_cpu_ms(download->job->loop) - download->probed_cpu_ms;
         uint64_t rate = (download->received - download->probed_bytes) * 1000 / (uint64_t)passed;
-        bool connection = download->waited_ms * 2 > passed && cpu * 100 < passed * BUSY_PERCENT;
+        bool connection = !download->starved && download->waited_ms * 100 > passed * IDLE_PERCENT &&
+                          cpu * 100 < passed * BUSY_PERCENT;
+        uint64_t bytes = download->begin + download->received;
         bool helped = rate * 100 > download->rate * (100 + GAIN_PERCENT);
 
-        if (download->rate && !helped) {
+        if (rate > 0 && (download->size - bytes) * 1000 / rate < WORTH_MS) {
+                download->settled = true; /* it is over before more lanes could bring anything */
+        } else if (download->rate && !helped) {
                 set_wanted(download, download->wanted / 2);
                 download->settled = true;
         } else if (connection && (!download->segment || download->wanted < download->most)) {
