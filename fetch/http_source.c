@@ -61,7 +61,7 @@ static bool take_news(struct fetch_download *download, struct news *ret)
         ret->answered = download->answered;
         download->answered = false;
         if (ret->answered) {
-                download->first_answer_ms = fetch_now_ms() - download->began_ms;
+                download->first_answer_ms = fetch_now_ms() - download->began_ms + 1;
                 fetch_download_begin_probe(download, fetch_now_ms());
         }
         if (ret->anew || ret->answered)

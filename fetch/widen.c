@@ -55,9 +55,9 @@ bool fetch_download_may_widen(const struct fetch_download *download)
 {
         const struct fetch_version *version = download->job->version;
 
-        return !download->settled && download->job->connections > 1 &&
-               download->size != HTTP_SIZE_UNKNOWN && version->takes_ranges &&
-               !version->no_segments;
+        return download->first_answer_ms > 0 && !download->settled &&
+               download->job->connections > 1 && download->size != HTTP_SIZE_UNKNOWN &&
+               version->takes_ranges && !version->no_segments;
 }
 
 /* Locked: more lanes, or fewer again. */

@@ -274,3 +274,23 @@ Test(engine, parallel_ranges_make_room, .timeout = 60)
                 cr_expect_eq(opener_result(&others[i], 30000), 0);
         world_end(&world);
 }
+
+/* An origin that takes its time before it answers is not slow for that. */
+Test(engine, late_answer_is_no_reason_for_more_connections)
+{
+        struct world world;
+        struct opener opener;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, 8 << 20, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "gate"));
+        opener_start(&opener, world_path(&world, hex));
+        opener_parked(&opener);
+        sleep_ms(600);
+        world_open_gate(&world);
+        cr_expect_eq(opener_result(&opener, 10000), 0);
+        cr_expect_eq(world_requests(&world, "GET /gate/"), 1);
+        world_end(&world);
+}
