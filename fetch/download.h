@@ -89,7 +89,7 @@ bool fetch_download_answer(struct fetch_lane *lane, const struct http_response *
 void fetch_download_start(struct fetch_lane *lane, uint64_t from, uint64_t to);
 void fetch_download_give_work(struct fetch_download *download); /* to every lane that is idle */
 void fetch_download_resume(struct fetch_download *download);    /* those who wait for a slot */
-void fetch_download_freed(void *download); /* a slot came back (fetch_window.freed) */
+void fetch_download_freed(void *arg); /* a slot came back (fetch_window.freed) */
 
 /* widen.c. Locked. */
 bool fetch_download_may_widen(const struct fetch_download *download);
