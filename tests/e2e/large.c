@@ -127,7 +127,6 @@ static bool has_memory_groups(void)
                            " 2>/dev/null") == 0;
 }
 
-/* 1 GiB, which shows a leak as well; 4 GiB where the environment has ASSETFS_LONG_TESTS. */
 static void expect_little_memory(const char *mode_words, const char *size, const char *connections)
 {
         struct world world;
@@ -168,7 +167,7 @@ static void expect_little_memory_or_skip(const char *words, const char *connecti
                 cr_skip_test("a sanitizer needs more memory than is given here");
         if (!has_memory_groups())
                 cr_skip_test("no memory cgroup of version 1 here");
-        expect_little_memory(words, getenv("ASSETFS_LONG_TESTS") ? "4G" : "1G", connections);
+        expect_little_memory(words, "4G", connections);
 }
 
 Test(engine, memory_does_not_grow_with_the_asset, .timeout = 300)

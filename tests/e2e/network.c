@@ -568,6 +568,45 @@ Test(network, several_sources_report_the_worst)
         world_end(&world);
 }
 
+/* It is remembered for a while, and said once each way; a good download clears its name. */
+Test(network, server_that_was_bad_is_asked_last)
+{
+        struct world world;
+        char hex[4][HEX];
+        char dead[WORLD_PATH];
+
+        world_begin(&world);
+        for (int i = 0; i < 4; i++)
+                world_asset(&world, SIZE, hex[i]);
+        world_origin(&world);
+        snprintf(dead, sizeof(dead), "http://localhost:%d/x.close.first.2/{sha256}", world.port);
+        world_mount(&world, "--origin", dead, "--origin", world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hex[0])), 0);
+        cr_expect_eq(world_requests(&world, "GET /x.close"), 1);
+        cr_expect_eq(world_logged(&world, "event=server-bad server=http://localhost:"), 1);
+        for (int i = 1; i < 4; i++)
+                cr_expect_eq(world_open(world_path(&world, hex[i])), 0);
+        cr_expect_eq(world_requests(&world, "GET /x.close"), 1, "the other one was asked first");
+        cr_expect_eq(world_logged(&world, "event=server-bad"), 1);
+        world_end(&world);
+}
+
+/* Nobody else has it: it is asked as ever, and is good again. */
+Test(network, server_that_was_bad_is_no_outcast)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "x.close.first.1"), "--retries", "2");
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_logged(&world, "event=server-bad"), 1);
+        cr_expect_eq(world_logged(&world, "event=server-good"), 1);
+        world_end(&world);
+}
+
 /* HTTP/0.9 is the origin's failure, and not our policy's. */
 Test(network, answer_without_headers)
 {

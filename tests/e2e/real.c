@@ -89,6 +89,36 @@ static int connections(const struct nginx *nginx)
         return count;
 }
 
+/* Flights one after the other, and HTTP/2 flights beside one another, share a connection. */
+Test(real, connections_are_used_again)
+{
+        enum { ASSETS = 6 };
+        struct world world;
+        struct nginx nginx;
+        struct opener openers[ASSETS];
+        char hex[2 * ASSETS][HEX];
+        char url[WORLD_PATH];
+
+        world_begin(&world);
+        for (int i = 0; i < 2 * ASSETS; i++)
+                world_asset(&world, SMALL, hex[i]);
+        nginx_start(&nginx, &world);
+        snprintf(url, sizeof(url), "http://127.0.0.1:%d/{sha256}", nginx.port);
+        world_mount(&world, "--origin", url);
+        for (int i = 0; i < ASSETS; i++)
+                cr_expect_eq(world_open(world_path(&world, hex[i])), 0);
+        cr_expect_eq(connections(&nginx), 1);
+        world_unmount(&world);
+        snprintf(url, sizeof(url), "https://127.0.0.1:%d/{sha256}", nginx.tls_port);
+        world_mount(&world, "--origin", url, "--ca", world.ca);
+        cr_expect_eq(world_open(world_path(&world, hex[ASSETS])), 0);
+        open_all(&world, hex + ASSETS + 1, openers, ASSETS - 1);
+        cr_expect_eq(connections(&nginx), 2);
+        world_unmount(&world);
+        nginx_stop(&nginx);
+        world_end(&world);
+}
+
 /* The third request on a connection meets the GOAWAY: nginx never answers it there. */
 Test(real, fault_25_goaway_between_assets)
 {

@@ -21,7 +21,7 @@ static struct fetch_plan plan_of(size_t count)
 
         cr_assert_not_null(sources);
         for (size_t i = 0; i < count; i++) {
-                char url[32];
+                char url[64];
 
                 snprintf(url, sizeof(url), "http://source-%zu/", i);
                 sources[i].url = strdup(url);
