@@ -34,6 +34,8 @@ struct http_config {
         unsigned stall_seconds; /* below min_rate for so long: stalled */
         unsigned min_rate;      /* bytes a second */
         unsigned connect_seconds;
+        unsigned buffer_bytes; /* that are handed over at a time; kept for each transfer; at most
+                                * CAS_SLOT_BYTES */
         /* Called at every turn of the loop, at least once in HTTP_BEAT_MS: it is alive. */
         void (*beat)(void *arg); /* or NULL */
         void *beat_arg;

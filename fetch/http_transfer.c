@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define BUFFER_BYTES (64L * 1024) /* what curl hands over at a time, at most; and keeps, each */
-
 /* Only the first hop, of a URL that holds the address, was chosen by the operator. */
 static bool is_operators_choice(const struct http_transfer *transfer, const char *url)
 {
@@ -118,7 +116,7 @@ static CURLcode set_policy(struct http_transfer *transfer)
         SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_QUICK_EXIT, 1L); /* else curl joins its resolver's thread, on the loop's */
-        SET(CURLOPT_BUFFERSIZE, BUFFER_BYTES);
+        SET(CURLOPT_BUFFERSIZE, (long)config->buffer_bytes);
         SET(CURLOPT_CONNECTTIMEOUT, (long)config->connect_seconds);
         SET(CURLOPT_LOW_SPEED_LIMIT, (long)config->min_rate);
         SET(CURLOPT_LOW_SPEED_TIME, (long)config->stall_seconds);

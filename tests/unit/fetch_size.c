@@ -44,7 +44,11 @@ static struct fetch *new_fetch(const char *const *templates, size_t count)
 
         struct fetch_config config = {
             .origins = {empty, templates, count},
-            .http = {.stall_seconds = 30, .min_rate = 1, .connect_seconds = 10, .beat = on_beat},
+            .http = {.stall_seconds = 30,
+                     .min_rate = 1,
+                     .connect_seconds = 10,
+                     .buffer_bytes = 16384,
+                     .beat = on_beat},
             .bound = 1 << 20,
             .memory = 1 << 20,
             .max_downloads = 1,
