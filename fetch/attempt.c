@@ -15,23 +15,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-static void report(const struct fetch_attempt *attempt, enum fetch_event event,
-                   const struct fetch_cause *cause)
-{
-        struct fetch_report report = {
-            .event = event,
-            .digest = attempt->digest,
-            .cause = cause,
-            .bytes = attempt->received,
-            .duration_ms = fetch_now_ms() - attempt->started_ms,
-            .taken_up = attempt->taken_up,
-            .sources = attempt->sources,
-            .tries = attempt->tries,
-        };
-
-        attempt->config->report(attempt->config->report_arg, &report);
-}
-
 /*
  * What stands under the digest's name already: true when that settles the flight.
  * Something without a record is hashed; what is wrong is taken away here, and then
@@ -45,7 +28,7 @@ static bool settle_cached(struct fetch_attempt *attempt)
         bool revalidated = false;
 
         if (r == -EUCLEAN) {
-                r = cas_store_revalidate(config->store, &attempt->digest, attempt->cancelled);
+                r = cas_store_revalidate(config->store, &attempt->digest, &attempt->cancelled);
                 revalidated = r == 0;
                 if (r == 0)
                         r = cas_store_open_blob(config->store, &attempt->digest, &blob);
@@ -55,7 +38,7 @@ static bool settle_cached(struct fetch_attempt *attempt)
 
                 fetch_cause_set(&refused, FETCH_WRONG_BYTES,
                                 "what stood in the cache was not this asset; removed");
-                report(attempt, FETCH_EVENT_REFUSED, &refused);
+                fetch_attempt_tell(attempt, FETCH_EVENT_REFUSED, &refused);
                 return false;
         }
         if (r == -ENOENT)
@@ -68,39 +51,22 @@ static bool settle_cached(struct fetch_attempt *attempt)
                 attempt->size = blob.size;
                 close(blob.fd);
                 if (revalidated)
-                        report(attempt, FETCH_EVENT_REVALIDATED, &attempt->cause);
+                        fetch_attempt_tell(attempt, FETCH_EVENT_REVALIDATED, &attempt->cause);
         }
         return true;
 }
 
-static void report_server(const struct fetch_attempt *attempt, enum fetch_event event,
-                          const char *server, const struct fetch_cause *cause, int64_t duration_ms)
+/* Where the bytes of the candidate's server are counted. */
+static _Atomic uint64_t *counter_of(struct fetch_attempt *attempt,
+                                    const struct fetch_candidate *candidate)
 {
-        struct fetch_report report = {
-            .event = event,
-            .digest = attempt->digest,
-            .server = server,
-            .cause = cause,
-            .duration_ms = duration_ms,
-        };
-
-        attempt->config->report(attempt->config->report_arg, &report);
-}
-
-/* Remembers that the source's server was bad, or good again, and says so once. */
-static void note_health(struct fetch_attempt *attempt, const struct fetch_candidate *candidate,
-                        const struct fetch_cause *cause)
-{
+        const struct fetch_config *config = attempt->config;
         char server[FETCH_SERVER_MAX];
-        int64_t bad_ms;
 
+        if (!candidate || !config->counter)
+                return &attempt->uncounted;
         fetch_url_server(candidate->source.url, server, sizeof(server));
-        if (cause->kind == FETCH_OK) {
-                if (fetch_health_note_good(attempt->health, server))
-                        report_server(attempt, FETCH_EVENT_SERVER_GOOD, server, cause, 0);
-        } else if (fetch_health_note_bad(attempt->health, server, fetch_now_ms(), &bad_ms)) {
-                report_server(attempt, FETCH_EVENT_SERVER_BAD, server, cause, bad_ms);
-        }
+        return config->counter(config->counter_arg, server);
 }
 
 static struct fetch_job job_for(struct fetch_attempt *attempt, struct fetch_candidate *candidate)
@@ -113,6 +79,8 @@ static struct fetch_job job_for(struct fetch_attempt *attempt, struct fetch_cand
             .version = candidate ? &candidate->version : NULL,
             .bound = attempt->config->bound,
             .declared = attempt->declared,
+            .size_told = &attempt->size_told,
+            .brought = counter_of(attempt, candidate),
             .connections = attempt->plan.alone ? 1 : attempt->config->connections,
             .may_begin_anew = candidate && fetch_plan_may_begin_anew(&attempt->plan, candidate),
         };
@@ -139,7 +107,7 @@ static int recover(struct fetch_attempt *attempt)
         if (!slot)
                 return -ENOMEM;
 
-        int r = cas_ingest_recover(attempt->ingest, slot, attempt->cancelled);
+        int r = cas_ingest_recover(attempt->ingest, slot, &attempt->cancelled);
         uint64_t offset = cas_ingest_offset(attempt->ingest);
 
         attempt->taken_up = r == 0 ? offset + slot->filled : 0;
@@ -161,6 +129,7 @@ static bool begin(struct fetch_attempt *attempt)
 
         attempt->begun = true;
         attempt->declared = asset ? asset->size : CAS_SIZE_UNKNOWN;
+        atomic_store(&attempt->size_told, attempt->declared);
         attempt->plan.retries = config->retries;
         attempt->plan.patience_ms = config->patience_ms;
         if (sources)
@@ -193,8 +162,13 @@ static bool begin(struct fetch_attempt *attempt)
 /* All bytes are there: verify and publish them. */
 static void commit(struct fetch_attempt *attempt, struct fetch_cause *ret)
 {
+        const struct http_config *http = &attempt->config->http;
         uint64_t size = cas_ingest_offset(attempt->ingest);
+        int64_t began_us = fetch_now_us();
         int r = cas_ingest_commit(attempt->ingest, ret->source);
+
+        if (r == 0 && http->phase)
+                http->phase(http->phase_arg, FETCH_PHASE_PUBLISH, fetch_now_us() - began_us);
 
         attempt->size = size;
         if (r == -EBADMSG && attempt->declared != CAS_SIZE_UNKNOWN && size != attempt->declared)
@@ -260,7 +234,8 @@ static void try_source(struct fetch_attempt *attempt, struct fetch_candidate *ca
         int64_t began_ms = fetch_now_ms();
         struct fetch_try try = {.outcome = ret};
 
-        attempt->tries++;
+        atomic_store(&attempt->reads, candidate);
+        atomic_fetch_add(&attempt->tries, 1);
         attempt->sources += candidate->turn == 0;
         read_source(attempt, candidate, ret);
 
@@ -290,7 +265,7 @@ static void try_source(struct fetch_attempt *attempt, struct fetch_candidate *ca
         try.above_floor = try.gained * 1000 >= (uint64_t)attempt->config->http.min_rate *
                                                    (passed_ms > 1000 ? passed_ms : 1000);
         if (is_servers(ret) && !try.above_floor)
-                note_health(attempt, candidate, &ret->cause);
+                fetch_attempt_note_health(attempt, candidate, &ret->cause);
         fetch_plan_note(&attempt->plan, candidate, &try);
 }
 
@@ -308,7 +283,7 @@ static enum step settle(struct fetch_attempt *attempt, struct fetch_candidate *c
 
         commit(attempt, &outcome->cause);
         if (outcome->cause.kind == FETCH_OK && candidate)
-                note_health(attempt, candidate, &outcome->cause);
+                fetch_attempt_note_health(attempt, candidate, &outcome->cause);
         if (outcome->cause.kind != FETCH_WRONG_BYTES) {
                 attempt->cause = outcome->cause;
                 return STEP_DONE;
@@ -421,7 +396,16 @@ static void keep(struct fetch_attempt *attempt)
 
 void fetch_attempt_init(struct fetch_attempt *attempt)
 {
+        atomic_init(&attempt->size_told, CAS_SIZE_UNKNOWN);
         fetch_window_init(&attempt->window, attempt->slots);
+}
+
+void fetch_attempt_cancel(struct fetch_attempt *attempt, bool dropped)
+{
+        if (dropped)
+                atomic_store(&attempt->dropped, true);
+        atomic_store(&attempt->cancelled, true);
+        fetch_window_wish(&attempt->window, FETCH_STOP);
 }
 
 void fetch_attempt_destroy(struct fetch_attempt *attempt)
@@ -436,10 +420,10 @@ bool fetch_attempt_run(struct fetch_attempt *attempt)
         enum step next = STEP_ON;
 
         if (!attempt->begun && wait_for(attempt, 0) == STEP_DONE)
-                return true; /* stopping, before anything was done */
+                return true; /* ended before anything was done */
         if (!attempt->begun && settle_cached(attempt)) {
                 if (attempt->cause.kind != FETCH_OK)
-                        report(attempt, FETCH_EVENT_FAILED, &attempt->cause);
+                        fetch_attempt_tell(attempt, FETCH_EVENT_FAILED, &attempt->cause);
                 return true;
         }
         if (!attempt->begun && !begin(attempt))
@@ -451,9 +435,11 @@ bool fetch_attempt_run(struct fetch_attempt *attempt)
                 fetch_window_reset(&attempt->window, cas_ingest_offset(attempt->ingest), NULL);
                 return false;
         }
-        if (attempt->ingest && is_to_be_kept(&attempt->cause))
+        if (atomic_load(&attempt->dropped) && attempt->cause.kind == FETCH_CANCELLED)
+                fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "cancelled by an operator");
+        else if (attempt->ingest && is_to_be_kept(&attempt->cause))
                 keep(attempt);
-        report(attempt, attempt->cause.kind == FETCH_OK ? FETCH_EVENT_FETCHED : FETCH_EVENT_FAILED,
+        fetch_attempt_tell(attempt, attempt->cause.kind == FETCH_OK ? FETCH_EVENT_FETCHED : FETCH_EVENT_FAILED,
                &attempt->cause);
         return true;
 }

@@ -15,7 +15,6 @@ struct fetch_attempt {
         struct http_loop *loop;
         struct cas_slots *slots;
         struct fetch_health *health;
-        const atomic_bool *cancelled; /* beside FETCH_STOP, for what does not look at the window */
         struct cas_digest digest;
         int64_t started_ms;
 
@@ -35,7 +34,14 @@ struct fetch_attempt {
         uint64_t received; /* bytes, from all sources */
         uint64_t taken_up; /* bytes that a former flight had left */
         unsigned sources;  /* tried */
-        unsigned tries;
+
+        /* Read from any thread. */
+        atomic_bool cancelled; /* beside FETCH_STOP, for what does not look at the window */
+        atomic_bool dropped;   /* … and by an operator: nothing of it is to be kept */
+        atomic_uint tries;
+        _Atomic uint64_t uncounted; /* bytes that nobody wants counted */
+        _Atomic uint64_t size_told;                     /* bytes, or CAS_SIZE_UNKNOWN */
+        const struct fetch_candidate *_Atomic reads;    /* the source of the last try, or NULL */
 };
 
 /* The caller has filled in what is above "The result". */
@@ -45,5 +51,18 @@ void fetch_attempt_init(struct fetch_attempt *attempt);
 bool fetch_attempt_run(struct fetch_attempt *attempt);
 
 void fetch_attempt_destroy(struct fetch_attempt *attempt);
+
+/* Ends it soon; with `dropped`, by an operator and without a trace. From any thread. */
+void fetch_attempt_cancel(struct fetch_attempt *attempt, bool dropped);
+
+/* Fills in what there is to see of it. From any thread. */
+void fetch_attempt_view(struct fetch_attempt *attempt, struct fetch_view *ret);
+
+/* attempt_tell.c, for attempt.c. */
+void fetch_attempt_tell(const struct fetch_attempt *attempt, enum fetch_event event,
+                        const struct fetch_cause *cause);
+void fetch_attempt_note_health(struct fetch_attempt *attempt,
+                               const struct fetch_candidate *candidate,
+                               const struct fetch_cause *cause);
 
 #endif

@@ -85,6 +85,17 @@ bool fetch_leave_size(struct fetch *fetch, struct fetch_waiter *waiter)
         return fetch_sizes_leave(fetch->sizes, waiter);
 }
 
+void fetch_look(struct fetch *fetch, bool (*each)(void *arg, const struct fetch_view *view),
+                void *arg)
+{
+        fetch_flights_look(fetch->flights, each, arg);
+}
+
+bool fetch_cancel(struct fetch *fetch, const struct cas_digest *digest)
+{
+        return fetch_flights_cancel(fetch->flights, digest);
+}
+
 bool fetch_in_flight(struct fetch *fetch, const struct cas_digest *digest)
 {
         return fetch_flights_has(fetch->flights, digest);

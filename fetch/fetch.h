@@ -53,6 +53,10 @@ struct fetch_config {
         unsigned retries;       /* of a source, beyond the first try (fetch/plan.h) */
         int64_t patience_ms;    /* the longest that a source may ask to be left alone */
         unsigned size_timeout_ms;
+        /* The counter of a server's ("scheme://host:port") bytes, which lives as long as the fetch
+         * and is added to as they come; or NULL: they are not counted. From flights' threads. */
+        _Atomic uint64_t *(*counter)(void *arg, const char *server);
+        void *counter_arg;
         /* Called from a flight's thread, once for each event. */
         void (*report)(void *arg, const struct fetch_report *report);
         void *report_arg;
@@ -96,6 +100,28 @@ uint64_t fetch_known_size(struct fetch *fetch, const struct cas_digest *digest);
  */
 bool fetch_leave_blob(struct fetch *fetch, struct fetch_waiter *waiter);
 bool fetch_leave_size(struct fetch *fetch, struct fetch_waiter *waiter);
+
+/* A flight as it is seen from outside. */
+struct fetch_view {
+        struct cas_digest digest;
+        bool running;   /* else it waits for a place */
+        uint64_t bytes; /* there, from the first one on */
+        uint64_t size;  /* of the asset, or CAS_SIZE_UNKNOWN */
+        uint64_t rate;  /* bytes a second, over the last second or more */
+        int64_t since_ms; /* when it began, or was asked for; monotonic */
+        unsigned tries;
+        unsigned waiters;
+        char source[FETCH_SOURCE_MAX]; /* of the last try, without secrets; or "" */
+};
+
+/* Calls `each` for every flight, those that run first, then the queue in its order, while it
+ * returns true. Under a lock: `each` calls nothing of fetch. */
+void fetch_look(struct fetch *fetch, bool (*each)(void *arg, const struct fetch_view *view),
+                void *arg);
+
+/* Ends the digest's flight without a trace; its waiters get FETCH_CANCELLED. false: there is
+ * none. */
+bool fetch_cancel(struct fetch *fetch, const struct cas_digest *digest);
 
 /* Is a flight for the digest under way or queued? */
 bool fetch_in_flight(struct fetch *fetch, const struct cas_digest *digest);

@@ -91,6 +91,7 @@ static void copy(const struct fetch_job *job, int fd, struct fetch_cause *ret)
                         return;
                 }
                 slot->filled += (size_t)got;
+                atomic_fetch_add(job->brought, (uint64_t)got);
                 r = fetch_source_feed(job, got == 0);
                 if (got == 0)
                         break;
@@ -109,6 +110,7 @@ void fetch_file_source(const struct fetch_job *job, struct fetch_outcome *ret)
         if (fd < 0)
                 return;
         job->version->size = size;
+        atomic_store(job->size_told, size);
 
         int r = cas_ingest_expect(job->ingest, size);
 

@@ -31,6 +31,11 @@ struct flight {
         struct fetch_crowd crowd;
         struct fetch_place place;
         struct fetch_attempt *attempt; /* once it has been in the air */
+        int64_t asked_ms;
+        /* For the rate: what was seen last. */
+        int64_t seen_ms;
+        uint64_t seen_bytes;
+        uint64_t rate;
         struct flight *airborne_next;
         struct flight *airborne_prev;
 };
@@ -40,7 +45,6 @@ struct fetch_flights {
         struct http_loop *loop;
         struct cas_slots *slots;
         struct fetch_health health;
-        atomic_bool cancelled;
 
         pthread_mutex_t lock;
         pthread_cond_t thread_ended;
@@ -48,6 +52,7 @@ struct fetch_flights {
         struct fetch_places places;   /* lock; who may run, and who waits */
         struct flight *airborne;      /* lock; those with an attempt */
         unsigned threads;             /* lock */
+        bool stopping;                /* lock */
         struct fetch_memory failures; /* lock */
 };
 
@@ -115,13 +120,12 @@ static int64_t remember_ms(const struct fetch_cause *cause)
         }
 }
 
-/* Ends the flight in the table, then tells those who waited. */
+/* Under the lock, which it leaves. Ends the flight in the table, then tells those who waited. */
 static void land(struct fetch_flights *flights, struct flight *flight,
                  const struct fetch_cause *cause, uint64_t size)
 {
         const struct cas_digest *digest = &flight->entry.digest;
 
-        pthread_mutex_lock(&flights->lock);
         if (cause->kind == FETCH_OK)
                 fetch_memory_forget(&flights->failures, digest);
         else if (cause->kind != FETCH_CANCELLED)
@@ -135,6 +139,7 @@ static void land(struct fetch_flights *flights, struct flight *flight,
 
         fetch_crowd_tell(waiters, cause, size);
         free(flight);
+        pthread_mutex_lock(&flights->lock);
 }
 
 /* Under the lock. It is going to run. false without memory. */
@@ -149,13 +154,12 @@ static bool board(struct fetch_flights *flights, struct flight *flight)
             .loop = flights->loop,
             .slots = flights->slots,
             .health = &flights->health,
-            .cancelled = &flights->cancelled,
             .digest = flight->entry.digest,
             .started_ms = fetch_now_ms(),
         };
         fetch_attempt_init(attempt);
-        if (atomic_load(&flights->cancelled))
-                fetch_window_wish(&attempt->window, FETCH_STOP);
+        if (flights->stopping)
+                fetch_attempt_cancel(attempt, false);
         flight->attempt = attempt;
         flight->airborne_next = flights->airborne;
         if (flights->airborne)
@@ -194,6 +198,14 @@ static struct flight *next_to_fly(struct fetch_flights *flights)
         return flight;
 }
 
+/* Under the lock. An operator cancelled it, and since then somebody has asked for it. */
+static bool is_wanted_again(const struct fetch_flights *flights, const struct flight *flight,
+                            const struct fetch_attempt *attempt)
+{
+        return atomic_load(&attempt->dropped) && attempt->cause.kind == FETCH_CANCELLED &&
+               flight->crowd.first && !flights->stopping;
+}
+
 /* Under the lock, which it leaves to fly. */
 static void fly(struct fetch_flights *flights, struct flight *flight)
 {
@@ -201,7 +213,7 @@ static void fly(struct fetch_flights *flights, struct flight *flight)
             .kind = FETCH_DISK, .error = ENOMEM, .text = "flight: out of memory"};
         bool boarded = flight->attempt || board(flights, flight);
 
-        if (boarded)
+        if (boarded && !atomic_load(&flight->attempt->cancelled))
                 fetch_window_wish(&flight->attempt->window, FETCH_GO_ON);
         pthread_mutex_unlock(&flights->lock);
 
@@ -212,16 +224,21 @@ static void fly(struct fetch_flights *flights, struct flight *flight)
                 fetch_places_yield(&flights->places, &flight->place);
                 return;
         }
-        fetch_places_leave(&flights->places, &flight->place);
 
         struct fetch_attempt *attempt = boarded ? disembark(flights, flight) : NULL;
 
         pthread_mutex_unlock(&flights->lock);
         if (attempt)
                 fetch_attempt_destroy(attempt); /* first: whoever is told finds nothing left over */
-        land(flights, flight, attempt ? &attempt->cause : &no_memory, attempt ? attempt->size : 0);
-        free(attempt);
         pthread_mutex_lock(&flights->lock);
+        if (attempt && is_wanted_again(flights, flight, attempt)) {
+                fetch_places_yield(&flights->places, &flight->place);
+        } else {
+                fetch_places_leave(&flights->places, &flight->place);
+                land(flights, flight, attempt ? &attempt->cause : &no_memory,
+                     attempt ? attempt->size : 0);
+        }
+        free(attempt);
 }
 
 static void *run(void *arg)
@@ -283,6 +300,7 @@ static struct flight *take_off(struct fetch_flights *flights, const struct cas_d
                 return NULL;
         }
         flight->entry.digest = *digest;
+        flight->asked_ms = flight->seen_ms = fetch_now_ms();
         cas_map_insert(&flights->map, &flight->entry);
         make_room(fetch_places_join(&flights->places, &flight->place, server_of(flights, digest)));
         return flight;
@@ -295,7 +313,7 @@ static bool join(struct fetch_flights *flights, const struct cas_digest *digest,
         const struct fetch_note *note;
         struct flight *flight = (struct flight *)cas_map_find(&flights->map, digest);
 
-        if (atomic_load(&flights->cancelled)) {
+        if (flights->stopping) {
                 fetch_cause_set(ret, FETCH_CANCELLED, "stopping");
                 return false;
         }
@@ -362,13 +380,87 @@ bool fetch_flights_last_failure(struct fetch_flights *flights, const struct cas_
         return note;
 }
 
+#define RATE_MS 1000 /* a rate is over so long at least, or since the flight began */
+
+/* Under the lock. */
+static void note_rate(struct flight *flight, const struct fetch_view *view, int64_t now_ms)
+{
+        int64_t passed_ms = now_ms - flight->seen_ms;
+        uint64_t gained = view->bytes > flight->seen_bytes ? view->bytes - flight->seen_bytes : 0;
+
+        if (passed_ms < RATE_MS && flight->seen_bytes > 0)
+                return;
+        if (passed_ms > 0)
+                flight->rate = gained * 1000 / (uint64_t)passed_ms;
+        if (passed_ms >= RATE_MS) {
+                flight->seen_ms = now_ms;
+                flight->seen_bytes = view->bytes;
+        }
+}
+
+/* Under the lock. */
+static bool look_at(struct flight *flight, int64_t now_ms,
+                    bool (*each)(void *arg, const struct fetch_view *view), void *arg)
+{
+        struct fetch_view view = {.digest = flight->entry.digest,
+                                  .running = flight->place.running,
+                                  .size = CAS_SIZE_UNKNOWN,
+                                  .since_ms = flight->asked_ms};
+
+        for (const struct fetch_waiter *w = flight->crowd.first; w; w = w->next)
+                view.waiters++;
+        if (flight->attempt) {
+                fetch_attempt_view(flight->attempt, &view);
+                note_rate(flight, &view, now_ms);
+                view.rate = view.running ? flight->rate : 0;
+        }
+        return each(arg, &view);
+}
+
+void fetch_flights_look(struct fetch_flights *flights,
+                        bool (*each)(void *arg, const struct fetch_view *view), void *arg)
+{
+        struct fetch_places *places = &flights->places;
+        int64_t now_ms = fetch_now_ms();
+        bool more = true;
+
+        pthread_mutex_lock(&flights->lock);
+        for (struct fetch_place *at = places->runners.first; more && at; at = at->next)
+                more = look_at(flight_at(at), now_ms, each, arg);
+        for (struct fetch_place *at = places->waiting.first; more && at; at = at->next)
+                more = look_at(flight_at(at), now_ms, each, arg);
+        pthread_mutex_unlock(&flights->lock);
+}
+
+bool fetch_flights_cancel(struct fetch_flights *flights, const struct cas_digest *digest)
+{
+        struct fetch_cause cause = {0};
+        struct fetch_waiter *waiters = NULL;
+
+        fetch_cause_set(&cause, FETCH_CANCELLED, "cancelled by an operator");
+        pthread_mutex_lock(&flights->lock);
+
+        struct flight *flight = (struct flight *)cas_map_find(&flights->map, digest);
+
+        if (flight) {
+                waiters = fetch_crowd_dissolve(&flight->crowd);
+                /* One that has not been in the air is dropped when its turn comes and nobody waits
+                 * for it; who asks for it before that has asked anew. */
+                if (flight->attempt)
+                        fetch_attempt_cancel(flight->attempt, true);
+        }
+        pthread_mutex_unlock(&flights->lock);
+        fetch_crowd_tell(waiters, &cause, 0);
+        return flight;
+}
+
 void fetch_flights_stop(struct fetch_flights *flights)
 {
         /* Flights that only queue are still flown: each ends at its first step. */
         pthread_mutex_lock(&flights->lock);
-        atomic_store(&flights->cancelled, true);
+        flights->stopping = true;
         for (struct flight *flight = flights->airborne; flight; flight = flight->airborne_next)
-                fetch_window_wish(&flight->attempt->window, FETCH_STOP);
+                fetch_attempt_cancel(flight->attempt, false);
         while (flights->threads > 0)
                 pthread_cond_wait(&flights->thread_ended, &flights->lock);
         pthread_mutex_unlock(&flights->lock);

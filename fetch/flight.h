@@ -20,6 +20,9 @@ void fetch_flights_free(struct fetch_flights *flights); /* accepts NULL */
 void fetch_flights_join(struct fetch_flights *flights, const struct cas_digest *digest,
                         struct fetch_waiter *waiter);
 bool fetch_flights_leave(struct fetch_flights *flights, struct fetch_waiter *waiter);
+void fetch_flights_look(struct fetch_flights *flights,
+                        bool (*each)(void *arg, const struct fetch_view *view), void *arg);
+bool fetch_flights_cancel(struct fetch_flights *flights, const struct cas_digest *digest);
 bool fetch_flights_has(struct fetch_flights *flights, const struct cas_digest *digest);
 bool fetch_flights_last_failure(struct fetch_flights *flights, const struct cas_digest *digest,
                                 struct fetch_cause *ret);

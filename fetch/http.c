@@ -50,6 +50,7 @@ static void deactivate(struct http_loop *loop, struct http_transfer *transfer)
 static void end(struct http_loop *loop, struct http_transfer *transfer,
                 const struct fetch_cause *cause)
 {
+        http_transfer_note_phases(transfer);
         if (transfer->active) {
                 curl_multi_remove_handle(loop->multi, transfer->easy);
                 deactivate(loop, transfer);

@@ -14,6 +14,7 @@
 
 #include "fetch/cause.h"
 #include "fetch/net.h"
+#include "fetch/phase.h"
 #include "fetch/proxy.h"
 
 #define HTTP_REDIRECTS    5
@@ -39,6 +40,8 @@ struct http_config {
         /* Called at every turn of the loop, at least once in HTTP_BEAT_MS: it is alive. */
         void (*beat)(void *arg); /* or NULL */
         void *beat_arg;
+        fetch_phase_note *phase; /* or NULL */
+        void *phase_arg;
 };
 
 /* Starts the loop's thread. `config` is copied, its strings are not. 0, -ENOMEM, -EAGAIN. */

@@ -351,3 +351,39 @@ bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct 
                 fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "the body could not be taken");
         return false;
 }
+
+static int64_t time_of(CURL *easy, CURLINFO which)
+{
+        curl_off_t microseconds = 0;
+
+        curl_easy_getinfo(easy, which, &microseconds);
+        return microseconds;
+}
+
+static void note(const struct http_transfer *transfer, enum fetch_phase phase, int64_t from,
+                 int64_t to)
+{
+        if (to > from)
+                transfer->config->phase(transfer->config->phase_arg, phase, to - from);
+}
+
+void http_transfer_note_phases(struct http_transfer *transfer)
+{
+        CURL *easy = transfer->easy;
+        int64_t resolved = time_of(easy, CURLINFO_NAMELOOKUP_TIME_T);
+        int64_t connected = time_of(easy, CURLINFO_CONNECT_TIME_T);
+        int64_t secured = time_of(easy, CURLINFO_APPCONNECT_TIME_T);
+        int64_t began = time_of(easy, CURLINFO_STARTTRANSFER_TIME_T);
+        long connections = 0;
+
+        if (!transfer->config->phase || transfer->method != HTTP_GET || !transfer->answered)
+                return;
+        curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connections);
+        if (connections > 0) {
+                note(transfer, FETCH_PHASE_DNS, 0, resolved);
+                note(transfer, FETCH_PHASE_CONNECT, resolved, connected);
+                note(transfer, FETCH_PHASE_TLS, connected, secured);
+        }
+        note(transfer, FETCH_PHASE_FIRST_BYTE, time_of(easy, CURLINFO_PRETRANSFER_TIME_T), began);
+        note(transfer, FETCH_PHASE_TRANSFER, began, time_of(easy, CURLINFO_TOTAL_TIME_T));
+}

@@ -57,6 +57,9 @@ CURLcode http_transfer_set_url(struct http_transfer *transfer, const char *url);
 size_t http_transfer_on_bytes(char *bytes, size_t one, size_t length, void *arg);
 size_t http_transfer_on_header(char *bytes, size_t one, size_t length, void *arg);
 
+/* http_answer.c: notes what its time went to, if it brought a body. */
+void http_transfer_note_phases(struct http_transfer *transfer);
+
 /*
  * http_answer.c: curl is done with the handle. true: a redirect was accepted and the handle is
  * ready to be added again; false: *ret says how it ended.

@@ -71,6 +71,7 @@ static enum http_took on_bytes(void *arg, const void *bytes, size_t length)
         lane->at = at + take;
         lane->delivered = true;
         download->received += take;
+        atomic_fetch_add(download->job->brought, take);
 
         const struct cas_slot *front = fetch_window_slot(window, window->head);
         bool ended = lane->at == lane->end && (lane->cut || take < length);

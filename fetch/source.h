@@ -32,6 +32,8 @@ struct fetch_job {
         uint64_t bound;                /* bytes */
         uint64_t declared;             /* bytes, by a catalog, or CAS_SIZE_UNKNOWN */
         unsigned connections;          /* at most, side by side */
+        _Atomic uint64_t *size_told;   /* the body's size, as soon as it is known */
+        _Atomic uint64_t *brought;     /* grows by the bytes of the body, as they come */
         bool may_begin_anew;           /* from zero, if the source has only the whole to give */
 };
 
