@@ -44,10 +44,11 @@ static int open_all(const struct cas_claim *claim, struct cas_layout *layout, ch
 {
         int r = probe(claim->lock, why);
         _cleanup_close_ int parent = r < 0 ? r : open_directory(claim->root, "blobs", why);
-        _cleanup_close_ int pins = parent < 0 ? parent : open_directory(claim->root, "pins", why);
 
-        if (pins < 0)
-                return pins;
+        if (parent < 0)
+                return parent;
+        if ((layout->pins = open_directory(claim->root, "pins", why)) < 0)
+                return layout->pins;
         if ((layout->blobs = open_directory(parent, "sha256", why)) < 0)
                 return layout->blobs;
         if ((layout->ingest = open_directory(claim->root, "ingest", why)) < 0)
@@ -60,7 +61,7 @@ static int open_all(const struct cas_claim *claim, struct cas_layout *layout, ch
 
 int cas_layout_open(const struct cas_claim *claim, struct cas_layout *ret, char why[CAS_WHY])
 {
-        struct cas_layout layout = {*claim, -1, -1, -1};
+        struct cas_layout layout = {*claim, -1, -1, -1, -1};
         int r = open_all(claim, &layout, why);
 
         if (r < 0) {
@@ -74,6 +75,7 @@ int cas_layout_open(const struct cas_claim *claim, struct cas_layout *ret, char 
 
 void cas_layout_close(struct cas_layout *layout)
 {
+        cas_io_close_at(&layout->pins);
         cas_io_close_at(&layout->quarantine);
         cas_io_close_at(&layout->ingest);
         cas_io_close_at(&layout->blobs);

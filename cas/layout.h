@@ -12,6 +12,7 @@ struct cas_layout {
         int blobs;
         int ingest;
         int quarantine;
+        int pins;
 };
 
 /* Takes the claim over, but not on failure. 0 or -errno and `why`. */

@@ -70,6 +70,11 @@ int cas_store_ingest_dir(const struct cas_store *store)
         return store->layout.ingest;
 }
 
+int cas_store_pins_dir(const struct cas_store *store)
+{
+        return store->layout.pins;
+}
+
 static bool is_our_file(const struct stat *st)
 {
         return S_ISREG(st->st_mode) && st->st_uid == geteuid();

@@ -105,9 +105,10 @@ int cas_store_list(const struct cas_store *store, int (*each)(void *arg, const s
 int cas_store_source(const struct cas_store *store, const struct cas_digest *digest, char *ret,
                      size_t size);
 
-/* For cas/ingest.c: the directories, owned by the store. */
+/* For cas/ingest.c and cas/usage.c: the directories, owned by the store. */
 int cas_store_blobs_dir(const struct cas_store *store);
 int cas_store_ingest_dir(const struct cas_store *store);
+int cas_store_pins_dir(const struct cas_store *store);
 /* As cas_store_refuse(), for a name in the staging directory. */
 int cas_store_clear_staging(const struct cas_store *store, const char *name);
 

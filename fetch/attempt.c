@@ -236,7 +236,8 @@ static void try_source(struct fetch_attempt *attempt, struct fetch_candidate *ca
 
         atomic_store(&attempt->reads, candidate);
         atomic_fetch_add(&attempt->tries, 1);
-        attempt->sources += candidate->turn == 0;
+        if (candidate->turn == 0)
+                atomic_fetch_add(&attempt->sources, 1);
         read_source(attempt, candidate, ret);
 
         end_try(&try);

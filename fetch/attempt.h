@@ -33,11 +33,10 @@ struct fetch_attempt {
         uint64_t furthest; /* byte that was ever reached: only beyond it there is progress */
         uint64_t received; /* bytes, from all sources */
         uint64_t taken_up; /* bytes that a former flight had left */
-        unsigned sources;  /* tried */
-
         /* Read from any thread. */
         atomic_bool cancelled; /* beside FETCH_STOP, for what does not look at the window */
         atomic_bool dropped;   /* … and by an operator: nothing of it is to be kept */
+        atomic_uint sources; /* tried */
         atomic_uint tries;
         _Atomic uint64_t uncounted; /* bytes that nobody wants counted */
         _Atomic uint64_t size_told;                     /* bytes, or CAS_SIZE_UNKNOWN */

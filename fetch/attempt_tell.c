@@ -17,7 +17,7 @@ void fetch_attempt_tell(const struct fetch_attempt *attempt, enum fetch_event ev
             .bytes = attempt->received,
             .duration_ms = fetch_now_ms() - attempt->started_ms,
             .taken_up = attempt->taken_up,
-            .sources = attempt->sources,
+            .sources = atomic_load(&attempt->sources),
             .tries = atomic_load(&attempt->tries),
         };
 
@@ -55,6 +55,7 @@ void fetch_attempt_view(struct fetch_attempt *attempt, struct fetch_view *ret)
         ret->bytes = fetch_window_position(window);
         pthread_mutex_unlock(&window->lock);
         ret->size = atomic_load(&attempt->size_told);
+        ret->sources = atomic_load(&attempt->sources);
         ret->tries = atomic_load(&attempt->tries);
         ret->since_ms = attempt->started_ms;
         if (reads)

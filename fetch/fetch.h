@@ -109,6 +109,7 @@ struct fetch_view {
         uint64_t size;  /* of the asset, or CAS_SIZE_UNKNOWN */
         uint64_t rate;  /* bytes a second, over the last second or more */
         int64_t since_ms; /* when it began, or was asked for; monotonic */
+        unsigned sources; /* tried */
         unsigned tries;
         unsigned waiters;
         char source[FETCH_SOURCE_MAX]; /* of the last try, without secrets; or "" */

@@ -4,14 +4,11 @@
 #include "fs/cmd.h"
 #include "fs/log.h"
 #include "fs/options.h"
+#include "fs/version.h"
 #include "fs/worker.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#ifndef ASSETFS_VERSION
-#define ASSETFS_VERSION "0.1"
-#endif
 
 static const struct {
         const char *name;

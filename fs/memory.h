@@ -4,12 +4,13 @@
  * still be read then. Nothing in it is a pointer.
  *
  * It is as trustworthy as the worker that wrote it. The supervisor reads nothing but
- * the beats; the next worker checks whatever it takes from here.
+ * the beats, and writes what people want to know of it; the next worker checks whatever it takes from here.
  */
 #ifndef FS_MEMORY_H
 #define FS_MEMORY_H
 
 #include "cas/digest.h"
+#include "fs/metrics.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@
 
 /* Of everything below. A worker of another version does not serve (the old binary goes on). */
 #ifndef FS_MEMORY_VERSION
-#define FS_MEMORY_VERSION 1
+#define FS_MEMORY_VERSION 2
 #endif
 
 #define FS_THREADS       4    /* that read requests; none of them ever blocks */
@@ -87,6 +88,13 @@ struct fs_memory {
         /* CLOCK_MONOTONIC, ms. */
         _Atomic int64_t loop_beat_ms;              /* the transfer loop's last turn */
         _Atomic int64_t busy_since_ms[FS_THREADS]; /* with one request; 0: idle */
+
+        /* Written by the supervisor, for the status. */
+        int64_t started_ms;        /* of the wall clock */
+        _Atomic int32_t passthrough_error; /* 0; -errno; -ECANCELED: by option */
+        _Atomic uint32_t restarts;
+
+        struct fs_metrics metrics;
 
         /* How much of the tables was ever used, so that nobody touches the rest. */
         _Atomic uint32_t parked_used;

@@ -24,18 +24,23 @@ static void read_set(const char *line, const char *label, uint64_t *set)
                 *set |= strtoull(line + length, NULL, 16);
 }
 
-bool fs_opener_wants_out(pid_t tid)
+#define LINE_BYTES 256 /* longer ones (Groups) come in pieces of digits, which match no label */
+
+static FILE *open_status(pid_t tid)
 {
         char path[32];
-        char line[256]; /* longer ones (Groups) come in pieces of digits, which match no label */
+
+        snprintf(path, sizeof(path), "/proc/%d/status", tid);
+        return tid > 0 ? fopen(path, "re") : NULL;
+}
+
+bool fs_opener_wants_out(pid_t tid)
+{
+        char line[LINE_BYTES];
         uint64_t pending = 0;
         uint64_t blocked = 0;
 
-        if (tid <= 0)
-                return true;
-        snprintf(path, sizeof(path), "/proc/%d/status", tid);
-
-        FILE *status = fopen(path, "re");
+        FILE *status = open_status(tid);
 
         if (!status)
                 return true;
@@ -49,4 +54,18 @@ bool fs_opener_wants_out(pid_t tid)
 
         fclose(status);
         return gone || (pending & ~blocked & ~noise);
+}
+
+pid_t fs_opener_process(pid_t tid)
+{
+        char line[LINE_BYTES];
+        FILE *status = open_status(tid);
+        pid_t process = tid;
+
+        while (status && fgets(line, sizeof(line), status))
+                if (strncmp(line, "Tgid:", 5) == 0)
+                        process = (pid_t)strtol(line + 5, NULL, 10);
+        if (status)
+                fclose(status);
+        return process;
 }

@@ -16,4 +16,7 @@
  */
 bool fs_opener_wants_out(pid_t tid);
 
+/* The process that thread `tid` is of; `tid` itself where that cannot be seen. */
+pid_t fs_opener_process(pid_t tid);
+
 #endif

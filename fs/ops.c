@@ -8,6 +8,7 @@
 
 #include "fs/log.h"
 #include "fs/parked.h"
+#include "fs/report.h"
 #include "fs/view.h"
 
 #include <errno.h>
@@ -135,10 +136,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         } else if (parent == FUSE_ROOT_ID && cas_digest_parse(name, strlen(name), &digest) == 0) {
                 lookup_asset(req, &digest);
         } else {
-                if (parent == FUSE_ROOT_ID && strcmp(name, "by-name") == 0)
-                        entry.ino = FS_BY_NAME;
-                else if (parent == FS_BY_NAME)
-                        entry.ino = fs_view_find_name(server, name);
+                entry.ino = fs_view_find(server, parent, name);
                 /* What a name means changes at a reload. */
                 if (entry.ino & FS_LINK)
                         entry.entry_timeout = entry.attr_timeout = 0;
@@ -242,19 +240,28 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
                 fuse_reply_err(req, EROFS);
                 return;
         }
+        if (fs_is_report(ino)) {
+                fs_report_open(req, ino, fi);
+                return;
+        }
         if (!is_asset(req, ino, &hit.digest))
                 return;
 
+        struct fs_metrics *metrics = &((struct fs_server *)fuse_req_userdata(req))->memory->metrics;
         int r = fs_hit_open(req, &hit);
 
-        if (r == 0)
+        if (r == 0) {
+                atomic_fetch_add(&metrics->hits, 1);
                 return;
+        }
         if (r != -ENOENT && r != -EUCLEAN)
                 fs_hit_refuse(req, &hit, fs_errno_of_disk(r));
         else if (fi->flags & O_NONBLOCK)
                 fs_hit_refuse(req, &hit, EAGAIN);
-        else
+        else {
+                atomic_fetch_add(&metrics->misses, 1);
                 fs_park_open(req, &hit);
+        }
 }
 
 void fs_answer_open(fuse_req_t req, const struct fs_hit *hit, const struct fetch_cause *cause)
@@ -273,15 +280,20 @@ void fs_answer_open(fuse_req_t req, const struct fs_hit *hit, const struct fetch
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-        (void)fi;
-        fs_hit_read(req, ino, size, offset);
+        if (fs_is_report(ino))
+                fs_report_read(req, size, offset, fi);
+        else
+                fs_hit_read(req, ino, size, offset);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
         struct fs_server *server = fuse_req_userdata(req);
 
-        (void)ino;
+        if (fs_is_report(ino)) {
+                fs_report_release(req, fi);
+                return;
+        }
         fs_node_release(server->nodes, fi->fh);
         fuse_reply_err(req, 0);
 }

@@ -31,6 +31,7 @@ struct parked {
         struct fs_hit hit; /* of a GETATTR: ino and digest */
         struct fs_parked_slot *slot;
         pid_t tid;
+        int64_t since_ms;
         int64_t deadline_ms;
 
         /* The set's lock. */
@@ -99,6 +100,13 @@ static void on_interrupt(fuse_req_t req, void *arg)
         pthread_mutex_unlock(&set->lock);
 }
 
+static void note_wait(const struct parked *parked)
+{
+        if (parked->kind == PARKED_OPEN)
+                fs_metrics_observe(&parked->server->memory->metrics.open_wait,
+                                   (fetch_now_ms() - parked->since_ms) * 1000);
+}
+
 /* fetch's answer. fetch's reference ends here. */
 static void on_answer(struct fetch_waiter *waiter, const struct fetch_cause *cause, uint64_t size)
 {
@@ -106,6 +114,7 @@ static void on_answer(struct fetch_waiter *waiter, const struct fetch_cause *cau
         struct fs_parked_set *set = parked->server->parked;
 
         if (claim(set, parked)) {
+                note_wait(parked);
                 if (parked->kind == PARKED_OPEN)
                         fs_answer_open(parked->req, &parked->hit, cause);
                 else
@@ -123,6 +132,7 @@ static void let_go(struct fs_parked_set *set, struct parked *parked, int error)
 
         if (!claim(set, parked))
                 return;
+        note_wait(parked);
         if (parked->kind == PARKED_OPEN)
                 fs_hit_refuse(parked->req, &parked->hit, error);
         else
@@ -268,6 +278,8 @@ static struct parked *new_parked(fuse_req_t req, enum kind kind, const struct fs
             .hit = *hit,
             .slot = slot,
             .tid = fuse_req_ctx(req)->pid,
+            /* Perhaps in a worker before us. */
+            .since_ms = slot->deadline_ms - timeout_ms,
             .deadline_ms = slot->deadline_ms < latest_ms ? slot->deadline_ms : latest_ms,
             .references = 1, /* fetch's */
             /* An interruption may have died with the worker that was told of it. */
@@ -315,4 +327,16 @@ void fs_park_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *di
                 return;
         park(parked);
         fetch_size(server->fetch, digest, &parked->waiter);
+}
+
+size_t fs_parked_list(struct fs_parked_set *set, struct fs_wait *ret, size_t most)
+{
+        size_t count = 0;
+
+        pthread_mutex_lock(&set->lock);
+        for (const struct parked *p = set->first; p && count < most; p = p->next)
+                if (p->kind == PARKED_OPEN)
+                        ret[count++] = (struct fs_wait){p->hit.digest, p->tid, p->since_ms};
+        pthread_mutex_unlock(&set->lock);
+        return count;
 }

@@ -25,4 +25,14 @@ void fs_parked_free(struct fs_parked_set *set);
 void fs_park_open(fuse_req_t req, const struct fs_hit *hit);
 void fs_park_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *digest);
 
+/* An open that waits. */
+struct fs_wait {
+        struct cas_digest digest;
+        pid_t tid;        /* of the thread that opens */
+        int64_t since_ms; /* monotonic */
+};
+
+/* Copies those that wait, at most `most`, in no order. Returns how many. */
+size_t fs_parked_list(struct fs_parked_set *set, struct fs_wait *ret, size_t most);
+
 #endif

@@ -15,6 +15,8 @@
 #include <fuse_lowlevel.h>
 
 struct fs_parked_set;
+struct fs_reports;
+struct fs_usage;
 struct fs_view;
 
 struct fs_server {
@@ -22,12 +24,18 @@ struct fs_server {
         struct fetch *fetch;
         const struct fetch_catalog *catalog;
         const char *cache; /* its path, for people */
+        const char *mountpoint;
+        bool stale; /* the catalog is the last good one: the one now there was refused */
+        unsigned max_downloads;
+        int64_t started_ms; /* the worker, of the wall clock */
         struct fs_memory *memory;
         struct fs_journal *journal;
         struct fs_nodes *nodes;
         struct fs_channel *channel;
         struct fs_parked_set *parked;
         struct fs_view *view;
+        struct fs_reports *reports;
+        struct fs_usage *usage;
         struct fuse_session *session;
         bool passthrough; /* the kernel is asked to take backing ids, and then: it does */
         bool restricted;  /* the kernel checks permissions */

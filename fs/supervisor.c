@@ -30,6 +30,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SERVE_MS   20000 /* a worker serves by then, or it is not going to */
@@ -138,6 +139,7 @@ static void announce(struct supervisor *s)
                 kill_worker(s, SIGKILL);
                 return;
         }
+        atomic_store(&s->memory->passthrough_error, s->passthrough);
         s->announced = true;
         fs_mountpoint_device(s->options->mountpoint, s->device);
         s->on_ready(s->ready_arg);
@@ -337,7 +339,7 @@ static void on_death(struct supervisor *s, int status)
         } else {
                 s->failures = counts_as_failure(s, status) ? s->failures + 1 : 0;
                 log_death(s, status);
-                s->restarts++;
+                atomic_store(&s->memory->restarts, ++s->restarts);
                 if (s->failures >= GIVE_UP)
                         give_up(s);
                 else
@@ -459,6 +461,7 @@ static int make_memfds(struct supervisor *s)
 
         if (r < 0)
                 return r;
+        s->memory->started_ms = (int64_t)time(NULL) * 1000;
         s->catalogs_fd = memfd_create("assetfs-catalogs", MFD_CLOEXEC);
         return s->catalogs_fd < 0 ? -errno : 0;
 }

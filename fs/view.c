@@ -44,13 +44,13 @@ static void stat_common(const struct fs_server *server, mode_t type, struct stat
 }
 
 /* From the digest or name, so that it is the same on every node and after every restart.
- * Small numbers are left to the root and /by-name. */
+ * Small numbers are left to what is no asset. */
 static ino_t inode_number(const uint8_t *bytes)
 {
         uint64_t number;
 
         memcpy(&number, bytes, sizeof(number));
-        return number > FS_BY_NAME ? number : number + FS_BY_NAME + 1;
+        return number > FS_METRICS ? number : number + FS_METRICS + 1;
 }
 
 #define FNV_BASIS UINT64_C(0xcbf29ce484222325) /* FNV-1a */
@@ -95,14 +95,25 @@ static const struct fetch_name *link_name(const struct fs_server *server, fuse_i
         return fetch_catalog_name(server->catalog, index);
 }
 
+static bool is_directory(fuse_ino_t ino)
+{
+        return ino == FUSE_ROOT_ID || ino == FS_BY_NAME || ino == FS_ABOUT;
+}
+
 bool fs_view_stat(const struct fs_server *server, fuse_ino_t ino, struct stat *ret)
 {
         const struct fetch_name *name = link_name(server, ino);
 
-        if (ino == FUSE_ROOT_ID || ino == FS_BY_NAME) {
+        if (is_directory(ino)) {
                 stat_common(server, S_IFDIR, ret);
                 ret->st_ino = ino;
-                ret->st_nlink = ino == FUSE_ROOT_ID ? 3 : 2;
+                ret->st_nlink = ino == FUSE_ROOT_ID ? 4 : 2;
+                return true;
+        }
+        if (fs_is_report(ino)) {
+                stat_common(server, S_IFREG, ret);
+                ret->st_mode &= ~(mode_t)0111;
+                ret->st_ino = ino;
                 return true;
         }
         if (!name)
@@ -123,10 +134,31 @@ void fs_view_stat_asset(const struct fs_server *server, const struct cas_digest 
         ret->st_blocks = (blkcnt_t)blocks;
 }
 
-fuse_ino_t fs_view_find_name(const struct fs_server *server, const char *name)
-{
-        int index = fetch_catalog_find_name(server->catalog, name);
+/* What is always there. */
+static const struct {
+        fuse_ino_t parent;
+        const char *name;
+        fuse_ino_t ino;
+        mode_t type;
+} fixed[] = {
+    {FUSE_ROOT_ID, "by-name", FS_BY_NAME, S_IFDIR},
+    {FUSE_ROOT_ID, ".assetfs", FS_ABOUT, S_IFDIR},
+    {FS_ABOUT, "status.json", FS_STATUS, S_IFREG},
+    {FS_ABOUT, "metrics.prom", FS_METRICS, S_IFREG},
+};
 
+#define FIXED_COUNT (sizeof(fixed) / sizeof(fixed[0]))
+
+fuse_ino_t fs_view_find(const struct fs_server *server, fuse_ino_t parent, const char *name)
+{
+        int index;
+
+        for (size_t i = 0; i < FIXED_COUNT; i++)
+                if (fixed[i].parent == parent && strcmp(fixed[i].name, name) == 0)
+                        return fixed[i].ino;
+        if (parent != FS_BY_NAME)
+                return 0;
+        index = fetch_catalog_find_name(server->catalog, name);
         return index < 0 ? 0 : FS_LINK | server->view->epoch << 32 | (fuse_ino_t)index;
 }
 
@@ -259,7 +291,7 @@ static int take_snapshot(struct fs_server *server, bool begins, struct snapshot 
 
 void fs_view_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-        if (ino != FUSE_ROOT_ID && ino != FS_BY_NAME)
+        if (!is_directory(ino))
                 fuse_reply_err(req, ENOTDIR);
         else
                 fuse_reply_open(req, fi); /* nothing is kept for it */
@@ -271,8 +303,8 @@ void fs_view_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         fuse_reply_err(req, 0);
 }
 
-/* Offsets: 1 to 3 are behind ".", ".." and "by-name", or the first names. */
-#define OFFSET_FIRST 4
+/* Offsets: up to 6 they are behind ".", ".." and what is always there, or the first names. */
+#define OFFSET_FIRST 7
 
 /* Where reading goes on behind the entry: the first 63 bits of the digest, big-endian, so that
  * the order is the digests'. Two digests that share them may not be told apart; SHA-256 does
@@ -315,6 +347,18 @@ static bool add_dots(struct listing *listing, fuse_ino_t ino, off_t offset)
                (offset >= 2 || add_entry(listing, "..", S_IFDIR, FUSE_ROOT_ID, 2));
 }
 
+/* The entry behind offset i + 3 is fixed[i], in whichever directory it is. */
+static bool add_fixed(struct listing *listing, fuse_ino_t ino, off_t offset)
+{
+        if (!add_dots(listing, ino, offset))
+                return false;
+        for (size_t i = 0; i < FIXED_COUNT; i++)
+                if (fixed[i].parent == ino && offset < (off_t)i + 3 &&
+                    !add_entry(listing, fixed[i].name, fixed[i].type, fixed[i].ino, (off_t)i + 3))
+                        return false;
+        return true;
+}
+
 static void list_names(const struct fs_server *server, struct listing *listing, off_t offset)
 {
         size_t count = fetch_catalog_name_count(server->catalog);
@@ -348,8 +392,7 @@ static size_t first_behind(const struct snapshot *snapshot, off_t offset)
 
 static void list_root(const struct snapshot *snapshot, struct listing *listing, off_t offset)
 {
-        if (!add_dots(listing, FUSE_ROOT_ID, offset) ||
-            (offset < 3 && !add_entry(listing, "by-name", S_IFDIR, FS_BY_NAME, 3)))
+        if (!add_fixed(listing, FUSE_ROOT_ID, offset))
                 return;
         for (size_t i = offset < OFFSET_FIRST ? 0 : first_behind(snapshot, offset);
              i < snapshot->count; i++) {
@@ -378,8 +421,10 @@ void fs_view_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                 fuse_reply_err(req, fs_errno_of_disk(r));
         else if (ino == FUSE_ROOT_ID)
                 list_root(snapshot, &listing, offset);
-        else
+        else if (ino == FS_BY_NAME)
                 list_names(server, &listing, offset);
+        else
+                add_fixed(&listing, ino, offset);
         if (r == 0)
                 fuse_reply_buf(req, listing.buffer, listing.used);
         unref(server->view, snapshot);

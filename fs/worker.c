@@ -11,9 +11,11 @@
 #include "fs/log.h"
 #include "fs/parked.h"
 #include "fs/readable.h"
+#include "fs/report.h"
 #include "fs/sandbox.h"
 #include "fs/session.h"
 #include "fs/snapshot.h"
+#include "fs/usage.h"
 #include "fs/view.h"
 
 #include <curl/curl.h>
@@ -49,13 +51,63 @@ struct worker {
         struct fs_server server;
 };
 
+static int64_t wall_ms(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Counts it, for the status and the metrics. */
+static void note_report(struct worker *worker, const struct fetch_report *report)
+{
+        struct fs_metrics *metrics = &worker->memory->metrics;
+        const struct fetch_cause *cause = report->cause;
+
+        if (report->event == FETCH_EVENT_REVALIDATED)
+                atomic_fetch_add(&metrics->revalidated, 1);
+        if (report->event == FETCH_EVENT_REFUSED)
+                atomic_fetch_add(&metrics->refused, 1);
+        if (report->event == FETCH_EVENT_FETCHED || report->event == FETCH_EVENT_FAILED) {
+                atomic_fetch_add(&metrics->downloads[cause->kind], 1);
+                fs_metrics_observe(&metrics->download, report->duration_ms * 1000);
+                fs_usage_ask(worker->server.usage);
+        }
+        if (report->event == FETCH_EVENT_FAILED) {
+                struct fs_failure failure = {.digest = report->digest,
+                                             .time_ms = wall_ms(),
+                                             .duration_ms = report->duration_ms,
+                                             .bytes = report->bytes,
+                                             .error = fs_errno(cause)};
+
+                memcpy(failure.cause, cause->text, sizeof(failure.cause));
+                memcpy(failure.source, cause->source, sizeof(failure.source));
+                fs_metrics_fail(metrics, &failure);
+        }
+}
+
+static void note_phase(void *arg, enum fetch_phase phase, int64_t microseconds)
+{
+        struct fs_memory *memory = arg;
+
+        fs_metrics_observe(&memory->metrics.phases[phase], microseconds);
+}
+
+static _Atomic uint64_t *counter(void *arg, const char *server)
+{
+        struct fs_memory *memory = arg;
+
+        return fs_metrics_server(&memory->metrics, server);
+}
+
 static void on_report(void *arg, const struct fetch_report *report)
 {
         const struct fetch_cause *cause = report->cause;
         char hex[CAS_DIGEST_HEX + 1];
         double seconds = (double)report->duration_ms / 1000;
 
-        (void)arg;
+        note_report(arg, report);
         cas_digest_format(&report->digest, hex);
         switch (report->event) {
         case FETCH_EVENT_FETCHED:
@@ -190,6 +242,13 @@ static int open_store(struct worker *worker)
         return 0;
 }
 
+static int start_usage(struct worker *worker)
+{
+        int r = fs_usage_new(worker->server.store, &worker->server.usage);
+
+        return r < 0 ? fs_fail("cannot start: %s", strerror(-r)) : 0;
+}
+
 /* Of all downloads' buffers: the budget, or what so many of them need to move at all. */
 static size_t memory_for(unsigned downloads)
 {
@@ -222,7 +281,9 @@ static int start_fetch(struct worker *worker)
                      .buffer_bytes =
                          options->max_downloads > MANY_DOWNLOADS ? BUFFER_OF_MANY : BUFFER_OF_FEW,
                      .beat = beat,
-                     .beat_arg = worker->memory},
+                     .beat_arg = worker->memory,
+                     .phase = note_phase,
+                     .phase_arg = worker->memory},
             .bound = options->max_asset_size,
             .memory = memory_for(options->max_downloads),
             .max_downloads = options->max_downloads,
@@ -230,7 +291,10 @@ static int start_fetch(struct worker *worker)
             .retries = options->retries,
             .patience_ms = patience_ms(options),
             .size_timeout_ms = SIZE_TIMEOUT_MS,
+            .counter = counter,
+            .counter_arg = worker->memory,
             .report = on_report,
+            .report_arg = worker,
         };
 
         if (options->ca_file && access(options->ca_file, R_OK) < 0)
@@ -255,6 +319,9 @@ static int set_up(struct worker *worker)
         fs_channel_init(&worker->channel, FS_FD_CHANNEL);
         *server = (struct fs_server){
             .cache = options->cache,
+            .mountpoint = options->mountpoint,
+            .max_downloads = options->max_downloads,
+            .started_ms = wall_ms(),
             .memory = worker->memory,
             .channel = &worker->channel,
             .passthrough = options->passthrough != FS_PASSTHROUGH_OFF,
@@ -265,12 +332,15 @@ static int set_up(struct worker *worker)
             .open_timeout_ms = options->open_timeout * 1000,
             .size_timeout_ms = SIZE_TIMEOUT_MS,
         };
-        if ((r = load_catalogs(worker)) || (r = open_store(worker)) || (r = start_fetch(worker)))
+        if ((r = load_catalogs(worker)) || (r = open_store(worker)) ||
+            (r = start_usage(worker)) || (r = start_fetch(worker)))
                 return r;
         server->catalog = worker->catalog;
+        server->stale = worker->stale;
         if ((r = fs_journal_new(worker->memory, &server->journal)) < 0 ||
             (r = fs_nodes_new(worker->memory, drop_id, &worker->channel, &server->nodes)) < 0 ||
             (r = fs_view_new(worker->catalog, &server->view)) < 0 ||
+            (r = fs_reports_new(&server->reports)) < 0 ||
             (r = fs_parked_new(server, &server->parked)) < 0)
                 return fs_fail("cannot start: %s", strerror(-r));
         if (fs_session_open(server, options, FS_FD_FUSE, why, sizeof(why)) < 0)
@@ -287,6 +357,8 @@ static void tear_down(struct worker *worker)
         fs_parked_free(server->parked);
         fs_session_end(server);
         fetch_free(server->fetch);
+        fs_usage_free(server->usage);
+        fs_reports_free(server->reports);
         fs_view_free(server->view);
         fs_nodes_free(server->nodes);
         fs_journal_free(server->journal);
