@@ -6,6 +6,7 @@
 
 #include "cas/io.h"
 #include "fetch/clock.h"
+#include "fs/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WORD_MAX       32
 #define ASK_TIMEOUT_MS 30000
 #define SILENCE_MS     2000
 
@@ -43,7 +43,7 @@ int fs_control_open(struct fs_control *control, int root, const struct fs_accoun
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         int r = fd < 0 ? -errno : 0;
 
-        *control = (struct fs_control){-1, -1, 0, account->uid};
+        *control = (struct fs_control){.listener = -1, .client = -1, .user = account->uid};
         if (r < 0)
                 return r;
         become(account->uid, account->gid);
@@ -114,6 +114,18 @@ void fs_control_answer(struct fs_control *control, const char *line)
         control->client = -1;
 }
 
+void fs_control_hand_over(struct fs_control *control, int worker)
+{
+        if (control->client < 0)
+                return;
+        if (fs_command_send(worker, control->line, control->client) < 0) {
+                fs_control_answer(control, "the worker is being replaced; try again");
+                return;
+        }
+        close(control->client);
+        control->client = -1;
+}
+
 void fs_control_tick(struct fs_control *control)
 {
         if (control->client >= 0 && control->silent_ms && fetch_now_ms() > control->silent_ms)
@@ -122,19 +134,23 @@ void fs_control_tick(struct fs_control *control)
 
 enum fs_command fs_control_take(struct fs_control *control)
 {
-        char word[WORD_MAX];
+        char *line = control->line;
         ssize_t got;
 
         if (control->listener >= 0)
                 accept_client(control);
         if (control->client < 0)
                 return FS_COMMAND_NONE;
-        got = recv(control->client, word, sizeof(word), MSG_DONTWAIT);
+        got = recv(control->client, line, sizeof(control->line) - 1, MSG_DONTWAIT);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
                 return FS_COMMAND_NONE;
         control->silent_ms = 0;
-        if (got == 7 && memcmp(word, "reload\n", 7) == 0)
+        line[got > 0 ? got : 0] = '\0';
+        line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, "reload") == 0)
                 return FS_COMMAND_RELOAD;
+        if (strncmp(line, "cancel ", 7) == 0)
+                return FS_COMMAND_WORKERS;
         /* Nothing, when it hung up. */
         fs_control_answer(control, "no such command");
         return FS_COMMAND_NONE;
@@ -151,7 +167,7 @@ int fs_control_ask(const char *cache, const char *word, char *ret, size_t size)
                 return -errno;
 
         struct sockaddr_un address = address_in(root);
-        char line[WORD_MAX];
+        char line[FS_CONTROL_LINE];
 
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
             snprintf(line, sizeof(line), "%s\n", word) >= (int)sizeof(line))

@@ -11,11 +11,14 @@
 
 #include <stdint.h>
 
+#define FS_CONTROL_LINE 128
+
 struct fs_control {
         int listener;
         int client;        /* who is being answered; -1: nobody */
         int64_t silent_ms; /* until then it has to say something; 0: it has */
         uid_t user;
+        char line[FS_CONTROL_LINE]; /* what was asked */
 };
 
 /* Makes the socket below the directory `root`, which is the user's, with the user's own
@@ -26,6 +29,7 @@ void fs_control_close(struct fs_control *control, int root, const struct fs_acco
 enum fs_command {
         FS_COMMAND_NONE, /* nothing to do (yet); an unknown word was refused */
         FS_COMMAND_RELOAD,
+        FS_COMMAND_WORKERS, /* the worker knows: fs_control_hand_over() */
 };
 
 /* After poll(2) said that one of the two descriptors is readable. While a client waits for
@@ -37,6 +41,9 @@ void fs_control_tick(struct fs_control *control);
 
 /* Ends the wait of the client, if there is one. `line` is without a newline. */
 void fs_control_answer(struct fs_control *control, const char *line);
+
+/* Leaves the client to the worker behind the socket (fs/command.h), who answers it. */
+void fs_control_hand_over(struct fs_control *control, int worker);
 
 /* The other end: says `word` to the mount whose cache is `cache`, and reads its line. 0, or
  * -errno where nobody answered. */

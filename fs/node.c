@@ -90,6 +90,17 @@ bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool
         return round;
 }
 
+bool fs_node_was_sent_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid)
+{
+        pthread_mutex_lock(&nodes->lock);
+
+        const struct node *node = node_find(nodes, nodeid);
+        bool was = node && node->slot->sent_round == tid;
+
+        pthread_mutex_unlock(&nodes->lock);
+        return was;
+}
+
 static bool reads(const struct node *node, const struct cas_blob *blob)
 {
         return node->slot->inode == blob->inode && node->slot->mtime == blob->mtime;

@@ -64,6 +64,9 @@ void fs_node_set_told(struct fs_nodes *nodes, uint64_t nodeid, bool exact);
 bool fs_node_send_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid, bool ended_miss,
                         bool replay);
 
+/* Is this open the thread's second, after it was sent round? */
+bool fs_node_was_sent_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid);
+
 /* Opening */
 
 /* The blob that the node reads, or read last, and whose backing id is kept: an open may do

@@ -233,6 +233,7 @@ void fs_answer_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+        struct fs_server *server = fuse_req_userdata(req);
         struct fs_hit hit = {
             .ino = ino, .fi = *fi, .unique = fs_journal_unique(), .replay = fs_journal_is_replay()};
 
@@ -247,11 +248,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         if (!is_asset(req, ino, &hit.digest))
                 return;
 
-        struct fs_metrics *metrics = &((struct fs_server *)fuse_req_userdata(req))->memory->metrics;
+        struct fs_metrics *metrics = &server->memory->metrics;
+        bool second = fs_node_was_sent_round(server->nodes, ino, fuse_req_ctx(req)->pid);
         int r = fs_hit_open(req, &hit);
 
         if (r == 0) {
-                atomic_fetch_add(&metrics->hits, 1);
+                atomic_fetch_add(&metrics->hits, !second);
                 return;
         }
         if (r != -ENOENT && r != -EUCLEAN)

@@ -14,6 +14,7 @@
 
 #include <fuse_lowlevel.h>
 
+struct fs_commands;
 struct fs_parked_set;
 struct fs_reports;
 struct fs_usage;
@@ -36,6 +37,7 @@ struct fs_server {
         struct fs_view *view;
         struct fs_reports *reports;
         struct fs_usage *usage;
+        struct fs_commands *commands;
         struct fuse_session *session;
         bool passthrough; /* the kernel is asked to take backing ids, and then: it does */
         bool restricted;  /* the kernel checks permissions */

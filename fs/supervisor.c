@@ -65,6 +65,7 @@ struct supervisor {
 
         pid_t worker;   /* 0: none */
         int channel;    /* to it; -1 */
+        int commands;   /* likewise; fs/command.h */
         bool serving;   /* it has said so */
         bool garbled;   /* it has said nonsense, and that was logged */
         bool condemned; /* it was found stuck, and killed */
@@ -92,27 +93,56 @@ static void end(struct supervisor *s, int status)
 
 /* Starting */
 
+/* The sockets to a worker: ours are kept, theirs are in *ret_channel and *ret_commands. */
+static int make_sockets(struct supervisor *s, int *ret_channel, int *ret_commands)
+{
+        int channel[2];
+        int commands[2];
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)
+                return -errno;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, commands) < 0) {
+                int r = -errno;
+
+                close(channel[0]);
+                close(channel[1]);
+                return r;
+        }
+        s->channel = channel[0];
+        s->commands = commands[0];
+        *ret_channel = channel[1];
+        *ret_commands = commands[1];
+        return 0;
+}
+
+static void close_sockets(struct supervisor *s)
+{
+        cas_io_close_at(&s->channel);
+        cas_io_close_at(&s->commands);
+        s->channel = -1;
+        s->commands = -1;
+}
+
 static void start_worker(struct supervisor *s)
 {
-        int fds[] = {s->mount.fd, s->memory_fd, -1, s->claim.root, s->claim.lock, s->catalogs_fd};
-        int ends[2];
-        pid_t child;
+        int fds[FS_FD_END - FS_FD_FUSE] = {s->mount.fd,   s->memory_fd,   -1, s->claim.root,
+                                           s->claim.lock, s->catalogs_fd, -1};
+        int *channel = &fds[FS_FD_CHANNEL - FS_FD_FUSE];
+        int *commands = &fds[FS_FD_COMMANDS - FS_FD_FUSE];
+        pid_t child = make_sockets(s, channel, commands);
 
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
-                s->start_ms = fetch_now_ms() + TICK_MS;
-                return;
+        if (child == 0) {
+                child = fs_launch(s->binary, s->options, fds);
+                close(*channel);
+                close(*commands);
         }
-        fds[FS_FD_CHANNEL - FS_FD_FUSE] = ends[1];
-        child = fs_launch(s->binary, s->options, fds);
-        close(ends[1]);
         if (child < 0) {
                 fs_log(LOG_ERR, "event=fork cause=\"%s\"", strerror((int)-child));
-                close(ends[0]);
+                close_sockets(s);
                 s->start_ms = fetch_now_ms() + TICK_MS;
                 return;
         }
         s->worker = child;
-        s->channel = ends[0];
         s->serving = false;
         s->garbled = false;
         s->condemned = false;
@@ -226,8 +256,7 @@ static void hear_out(struct supervisor *s)
         while (s->channel >= 0 && recv(s->channel, &ask, sizeof(ask), MSG_DONTWAIT) == sizeof(ask))
                 if (ask.kind == FS_ASK_DROP)
                         fs_backings_drop(s->backings, ask.id);
-        cas_io_close_at(&s->channel);
-        s->channel = -1;
+        close_sockets(s);
 }
 
 /* Reload and death */
@@ -432,6 +461,20 @@ static int wait_ms(const struct supervisor *s)
         return until > now ? (int)(until - now) : 0;
 }
 
+static void obey(struct supervisor *s)
+{
+        switch (fs_control_take(&s->control)) {
+        case FS_COMMAND_NONE:
+                break;
+        case FS_COMMAND_RELOAD:
+                reload(s);
+                break;
+        case FS_COMMAND_WORKERS:
+                fs_control_hand_over(&s->control, s->serving ? s->commands : -1);
+                break;
+        }
+}
+
 static void loop(struct supervisor *s)
 {
         for (tick(s); !s->ended; tick(s)) {
@@ -447,9 +490,8 @@ static void loop(struct supervisor *s)
                         on_signal(s);
                 if (events[1].revents && s->channel == events[1].fd)
                         listen_to_worker(s);
-                if ((events[2].revents || events[3].revents) &&
-                    fs_control_take(&s->control) == FS_COMMAND_RELOAD)
-                        reload(s);
+                if (events[2].revents || events[3].revents)
+                        obey(s);
         }
 }
 
@@ -563,8 +605,9 @@ static void tear_down(struct supervisor *s)
         fs_memory_detach(s->memory);
         cas_claim_release(&s->claim);
 
-        const int fds[] = {s->channel, s->memory_fd, s->catalogs_fd,
-                           s->signals, s->binary,    s->fallback};
+        close_sockets(s);
+
+        const int fds[] = {s->memory_fd, s->catalogs_fd, s->signals, s->binary, s->fallback};
 
         for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
                 cas_io_close_at(&fds[i]);
@@ -582,11 +625,12 @@ int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg
                                  .memory_fd = -1,
                                  .claim = {-1, -1},
                                  .catalogs_fd = -1,
-                                 .control = {-1, -1, 0, 0},
+                                 .control = {.listener = -1, .client = -1},
                                  .signals = -1,
                                  .binary = -1,
                                  .fallback = -1,
-                                 .channel = -1};
+                                 .channel = -1,
+                                 .commands = -1};
         s->status = set_up(s);
         if (s->status == 0) {
                 if (chdir("/") < 0)

@@ -8,6 +8,7 @@
 #include "cas/slots.h"
 #include "fetch/clock.h"
 #include "fs/account.h"
+#include "fs/command.h"
 #include "fs/log.h"
 #include "fs/parked.h"
 #include "fs/readable.h"
@@ -341,7 +342,8 @@ static int set_up(struct worker *worker)
             (r = fs_nodes_new(worker->memory, drop_id, &worker->channel, &server->nodes)) < 0 ||
             (r = fs_view_new(worker->catalog, &server->view)) < 0 ||
             (r = fs_reports_new(&server->reports)) < 0 ||
-            (r = fs_parked_new(server, &server->parked)) < 0)
+            (r = fs_parked_new(server, &server->parked)) < 0 ||
+            (r = fs_commands_new(server, FS_FD_COMMANDS, &server->commands)) < 0)
                 return fs_fail("cannot start: %s", strerror(-r));
         if (fs_session_open(server, options, FS_FD_FUSE, why, sizeof(why)) < 0)
                 return fs_fail("cannot start: %s", why);
@@ -352,6 +354,7 @@ static void tear_down(struct worker *worker)
 {
         struct fs_server *server = &worker->server;
 
+        fs_commands_free(server->commands);
         if (server->fetch)
                 fetch_stop(server->fetch);
         fs_parked_free(server->parked);
