@@ -440,7 +440,8 @@ bool fetch_attempt_run(struct fetch_attempt *attempt)
                 fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "cancelled by an operator");
         else if (attempt->ingest && is_to_be_kept(&attempt->cause))
                 keep(attempt);
-        fetch_attempt_tell(attempt, attempt->cause.kind == FETCH_OK ? FETCH_EVENT_FETCHED : FETCH_EVENT_FAILED,
-               &attempt->cause);
+        fetch_attempt_tell(
+            attempt, attempt->cause.kind == FETCH_OK ? FETCH_EVENT_FETCHED : FETCH_EVENT_FAILED,
+            &attempt->cause);
         return true;
 }

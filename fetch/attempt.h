@@ -36,11 +36,11 @@ struct fetch_attempt {
         /* Read from any thread. */
         atomic_bool cancelled; /* beside FETCH_STOP, for what does not look at the window */
         atomic_bool dropped;   /* … and by an operator: nothing of it is to be kept */
-        atomic_uint sources; /* tried */
+        atomic_uint sources;   /* tried */
         atomic_uint tries;
-        _Atomic uint64_t uncounted; /* bytes that nobody wants counted */
-        _Atomic uint64_t size_told;                     /* bytes, or CAS_SIZE_UNKNOWN */
-        const struct fetch_candidate *_Atomic reads;    /* the source of the last try, or NULL */
+        _Atomic uint64_t uncounted;                  /* bytes that nobody wants counted */
+        _Atomic uint64_t size_told;                  /* bytes, or CAS_SIZE_UNKNOWN */
+        const struct fetch_candidate *_Atomic reads; /* the source of the last try, or NULL */
 };
 
 /* The caller has filled in what is above "The result". */

@@ -104,10 +104,10 @@ bool fetch_leave_size(struct fetch *fetch, struct fetch_waiter *waiter);
 /* A flight as it is seen from outside. */
 struct fetch_view {
         struct cas_digest digest;
-        bool running;   /* else it waits for a place */
-        uint64_t bytes; /* there, from the first one on */
-        uint64_t size;  /* of the asset, or CAS_SIZE_UNKNOWN */
-        uint64_t rate;  /* bytes a second, over the last second or more */
+        bool running;     /* else it waits for a place */
+        uint64_t bytes;   /* there, from the first one on */
+        uint64_t size;    /* of the asset, or CAS_SIZE_UNKNOWN */
+        uint64_t rate;    /* bytes a second, over the last second or more */
         int64_t since_ms; /* when it began, or was asked for; monotonic */
         unsigned sources; /* tried */
         unsigned tries;

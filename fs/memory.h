@@ -4,7 +4,8 @@
  * still be read then. Nothing in it is a pointer.
  *
  * It is as trustworthy as the worker that wrote it. The supervisor reads nothing but
- * the beats, and writes what people want to know of it; the next worker checks whatever it takes from here.
+ * the beats, and writes what people want to know of it; the next worker checks whatever it takes
+ * from here.
  */
 #ifndef FS_MEMORY_H
 #define FS_MEMORY_H
@@ -90,7 +91,7 @@ struct fs_memory {
         _Atomic int64_t busy_since_ms[FS_THREADS]; /* with one request; 0: idle */
 
         /* Written by the supervisor, for the status. */
-        int64_t started_ms;        /* of the wall clock */
+        int64_t started_ms;                /* of the wall clock */
         _Atomic int32_t passthrough_error; /* 0; -errno; -ECANCELED: by option */
         _Atomic uint32_t restarts;
 

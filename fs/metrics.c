@@ -8,9 +8,9 @@
 #define MS INT64_C(1000)
 #define S  INT64_C(1000000)
 
-const int64_t fs_metrics_bounds[FS_BUCKETS] = {MS,       5 * MS, 10 * MS, 50 * MS, 100 * MS,
+const int64_t fs_metrics_bounds[FS_BUCKETS] = {MS,       5 * MS, 10 * MS, 50 * MS,   100 * MS,
                                                250 * MS, S / 2,  S,       5 * S / 2, 5 * S,
-                                               10 * S,   30 * S, 60 * S,  300 * S, 1800 * S};
+                                               10 * S,   30 * S, 60 * S,  300 * S,   1800 * S};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 

@@ -46,8 +46,8 @@ struct fs_failure {
 };
 
 struct fs_metrics {
-        _Atomic uint64_t hits;   /* opens of what was here */
-        _Atomic uint64_t misses; /* … and of what was not */
+        _Atomic uint64_t hits;                           /* opens of what was here */
+        _Atomic uint64_t misses;                         /* … and of what was not */
         _Atomic uint64_t downloads[FETCH_CANCELLED + 1]; /* by how they ended */
         _Atomic uint64_t revalidated;
         _Atomic uint64_t refused;

@@ -91,8 +91,8 @@ void fs_report_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
         struct fs_server *server = fuse_req_userdata(req);
         size_t length = 0;
-        char *text = ino == FS_STATUS ? fs_report_json(server, &length)
-                                      : fs_report_prom(server, &length);
+        char *text =
+            ino == FS_STATUS ? fs_report_json(server, &length) : fs_report_prom(server, &length);
 
         fi->fh = text ? keep(server->reports, text, length) : 0;
         fi->direct_io = 1; /* its size is known only now */

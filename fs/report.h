@@ -12,7 +12,7 @@
 
 #include "fs/server.h"
 
-int fs_reports_new(struct fs_reports **ret); /* 0 or -ENOMEM */
+int fs_reports_new(struct fs_reports **ret);      /* 0 or -ENOMEM */
 void fs_reports_free(struct fs_reports *reports); /* accepts NULL */
 
 void fs_report_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -16,11 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FLIGHTS_MOST 1000
-#define WAITING_MOST 100 /* shown of a flight */
-#define WAITS_MOST   FS_PARKED_MAX
+#define FLIGHTS_MOST   1000
+#define WAITING_MOST   100 /* shown of a flight */
+#define WAITS_MOST     FS_PARKED_MAX
 #define PROCESSES_MOST 1000 /* looked up; of more the thread is shown */
-#define JSON_VERSION 1
+#define JSON_VERSION   1
 
 /* What is under way, copied and sorted. */
 struct picture {
@@ -46,7 +46,8 @@ static int compare_waits(const void *a, const void *b)
         const struct fs_wait *other = b;
         int order = cas_digest_compare(&one->digest, &other->digest);
 
-        return order ? order : (one->since_ms > other->since_ms) - (one->since_ms < other->since_ms);
+        return order ? order
+                     : (one->since_ms > other->since_ms) - (one->since_ms < other->since_ms);
 }
 
 static int compare_with_flight(const void *digest, const void *flight)
@@ -154,8 +155,7 @@ static int64_t wall_ms(void)
 }
 
 /* Those who wait for the digest; those who have waited longest first. */
-static json_t *waiting(struct picture *picture, const struct cas_digest *digest,
-                       int64_t now_ms)
+static json_t *waiting(struct picture *picture, const struct cas_digest *digest, int64_t now_ms)
 {
         json_t *list = json_array();
         size_t low = 0;
@@ -175,10 +175,9 @@ static json_t *waiting(struct picture *picture, const struct cas_digest *digest,
                 pid_t tid = picture->waits[i].tid;
                 bool look = picture->looked++ < PROCESSES_MOST;
 
-                json_array_append_new(list,
-                                      json_pack("{s:i, s:o}", "pid",
-                                                (int)(look ? fs_opener_process(tid) : tid), "seconds",
-                                                seconds(now_ms - picture->waits[i].since_ms)));
+                json_array_append_new(
+                    list, json_pack("{s:i, s:o}", "pid", (int)(look ? fs_opener_process(tid) : tid),
+                                    "seconds", seconds(now_ms - picture->waits[i].since_ms)));
         }
         return list;
 }
@@ -234,13 +233,13 @@ static json_t *failures(const struct fs_server *server)
                 const char *name = strerrorname_np(failure.error);
 
                 json_array_append_new(
-                    list, json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o}", "digest",
-                                    digest_text(&failure.digest), "name",
-                                    text(name_of(server->catalog, &failure.digest)), "time",
-                                    seconds(failure.time_ms), "errno", name ? name : "EIO", "cause",
-                                    text(failure.cause), "source", text_or_null(failure.source),
-                                    "bytes", (json_int_t)failure.bytes, "seconds",
-                                    seconds(failure.duration_ms)));
+                    list,
+                    json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o}", "digest",
+                              digest_text(&failure.digest), "name",
+                              text(name_of(server->catalog, &failure.digest)), "time",
+                              seconds(failure.time_ms), "errno", name ? name : "EIO", "cause",
+                              text(failure.cause), "source", text_or_null(failure.source), "bytes",
+                              (json_int_t)failure.bytes, "seconds", seconds(failure.duration_ms)));
         }
         return list;
 }

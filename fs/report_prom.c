@@ -25,12 +25,9 @@ static const char *const results[] = {
 };
 
 static const char *const phases[FETCH_PHASES] = {
-    [FETCH_PHASE_DNS] = "dns",
-    [FETCH_PHASE_CONNECT] = "connect",
-    [FETCH_PHASE_TLS] = "tls",
-    [FETCH_PHASE_FIRST_BYTE] = "first_byte",
-    [FETCH_PHASE_TRANSFER] = "transfer",
-    [FETCH_PHASE_PUBLISH] = "publish",
+    [FETCH_PHASE_DNS] = "dns",           [FETCH_PHASE_CONNECT] = "connect",
+    [FETCH_PHASE_TLS] = "tls",           [FETCH_PHASE_FIRST_BYTE] = "first_byte",
+    [FETCH_PHASE_TRANSFER] = "transfer", [FETCH_PHASE_PUBLISH] = "publish",
 };
 
 static void head(FILE *out, const char *name, const char *type, const char *help)

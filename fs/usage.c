@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define REST_MS    200 /* at least */
-#define REST_TIMES 30   /* as long as it took */
+#define REST_TIMES 30  /* as long as it took */
 
 struct fs_usage {
         const struct cas_store *store;

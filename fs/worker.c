@@ -333,8 +333,8 @@ static int set_up(struct worker *worker)
             .open_timeout_ms = options->open_timeout * 1000,
             .size_timeout_ms = SIZE_TIMEOUT_MS,
         };
-        if ((r = load_catalogs(worker)) || (r = open_store(worker)) ||
-            (r = start_usage(worker)) || (r = start_fetch(worker)))
+        if ((r = load_catalogs(worker)) || (r = open_store(worker)) || (r = start_usage(worker)) ||
+            (r = start_fetch(worker)))
                 return r;
         server->catalog = worker->catalog;
         server->stale = worker->stale;

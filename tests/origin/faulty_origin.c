@@ -144,7 +144,7 @@ static bool parse(const char *text, struct request *request)
         char method[16];
         char line[512];
 
-        if (sscanf(text, "%15s /%95[^/]/%255[^ ]", method, request->mode, request->name) != 3)
+        if (sscanf(text, "%15s /%95[^/]/%255[^? ]", method, request->mode, request->name) != 3)
                 return false;
         request->head = strcmp(method, "HEAD") == 0;
         header(text, "Connection", line, sizeof(line));
