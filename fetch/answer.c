@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static void refuse(struct fetch_download *download, bool from_zero, const char *why)
+static void refuse(struct fetch_download *download, const char *why)
 {
         download->end.cause.status = 0;
         fetch_cause_set(&download->end.cause, FETCH_ORIGIN_FAILED, "%s", why);
-        download->end.from_zero = from_zero;
+        download->end.from_zero = true;
 }
 
 /* Locked. What is known of the body's size: from this time, or from a try before. */
@@ -39,7 +39,7 @@ static bool is_continuation(struct fetch_download *download, const struct fetch_
         else if (version->etag[0] && response->etag && strcmp(version->etag, response->etag) != 0)
                 why = "the entity tag has changed meanwhile";
         if (why)
-                refuse(download, true, why);
+                refuse(download, why);
         return !why;
 }
 

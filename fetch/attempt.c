@@ -117,31 +117,44 @@ static int recover(struct fetch_attempt *attempt)
         return r;
 }
 
+static int make_plan(struct fetch_attempt *attempt)
+{
+        const struct fetch_config *config = attempt->config;
+        struct fetch_plan *plan = &attempt->plan;
+        struct fetch_source *sources = fetch_sources(&config->origins, &attempt->digest);
+
+        plan->retries = config->retries;
+        plan->patience_ms = config->patience_ms;
+        if (!sources || fetch_plan_init(plan, sources) < 0) {
+                fetch_sources_free(sources);
+                return -ENOMEM;
+        }
+        for (size_t i = 0; i < plan->count; i++) {
+                char server[FETCH_SERVER_MAX];
+
+                fetch_url_server(plan->candidates[i].source.url, server, sizeof(server));
+                plan->candidates[i].shunned =
+                    fetch_health_is_bad(attempt->health, server, attempt->started_ms);
+        }
+        return 0;
+}
+
 /* false: that is the result. */
 static bool begin(struct fetch_attempt *attempt)
 {
         const struct fetch_config *config = attempt->config;
         const struct fetch_asset *asset =
             fetch_catalog_find(config->origins.catalog, &attempt->digest);
-        struct fetch_source *sources = fetch_sources(&config->origins, &attempt->digest);
         struct fetch_job job;
-        int r = -ENOMEM;
+        int r = make_plan(attempt);
 
         attempt->begun = true;
         attempt->declared = asset ? asset->size : CAS_SIZE_UNKNOWN;
         atomic_store(&attempt->size_told, attempt->declared);
-        attempt->plan.retries = config->retries;
-        attempt->plan.patience_ms = config->patience_ms;
-        if (sources)
-                r = fetch_plan_init(&attempt->plan, sources);
-        if (r < 0)
-                fetch_sources_free(sources);
-        for (size_t i = 0; i < attempt->plan.count; i++) {
-                char server[FETCH_SERVER_MAX];
-
-                fetch_url_server(attempt->plan.candidates[i].source.url, server, sizeof(server));
-                attempt->plan.candidates[i].shunned =
-                    fetch_health_is_bad(attempt->health, server, attempt->started_ms);
+        if (r == 0 && attempt->plan.count == 0) {
+                /* What a flight with sources has left here stays for one that has some again. */
+                fetch_plan_verdict(&attempt->plan, &attempt->cause);
+                return false;
         }
         if (r == 0)
                 r = cas_ingest_begin(config->store, &attempt->digest, config->bound,

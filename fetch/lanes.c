@@ -225,13 +225,10 @@ static void on_done(void *arg, const struct fetch_cause *cause)
         download->running--;
         note_rate(lane);
         judge_end(lane, cause);
-        if (lane->retired) {
-                fetch_download_give_work(download);
+        give_work(lane); /* itself first: its connection is warm */
+        fetch_download_give_work(download);
+        if (lane->retired)
                 fetch_download_resume(download);
-        } else {
-                give_work(lane);
-                fetch_download_give_work(download);
-        }
         pthread_cond_broadcast(&window->changed);
         pthread_mutex_unlock(&window->lock);
 }

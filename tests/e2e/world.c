@@ -374,8 +374,8 @@ void(world_mount)(struct world *world, const char *const *args)
         }
         cr_assert(is_mounted(world));
         /* Its threads may still be starting: one here, and in the worker the main thread,
-         * transfers, watcher and four for requests. */
-        while ((world->threads = daemon_has(world, "task")) < 8 && now_ms() < deadline)
+         * transfers, watcher, usage, commands and four for requests. */
+        while ((world->threads = daemon_has(world, "task")) < 10 && now_ms() < deadline)
                 sleep_ms(5);
         world->descriptors = daemon_has(world, "fd");
 }
