@@ -32,15 +32,19 @@ $(origin): $(call objects,tests/origin) $(libcas)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ -lcrypto
 
-# The binary with points at which a test kills it, and one of another session memory.
+# The binary with points at which a test kills it, and one of another session memory. Both
+# differ in fs alone: the other two libraries are taken as they are.
+variant = $(MAKE) --no-print-directory libfetch=$(libfetch) libcas=$(libcas) \
+                  fetch_objects= cas_objects=
+
 killable := $(B)/kill/assetfs
 next     := $(B)/next/assetfs
 hostile  := $(B)/tests/hostile-worker
 
-$(killable): FORCE
-	@$(MAKE) --no-print-directory B=$(B)/kill CFLAGS="$(CFLAGS) -DASSETFS_KILL_POINTS" $@
-$(next): FORCE
-	@$(MAKE) --no-print-directory B=$(B)/next CFLAGS="$(CFLAGS) -DFS_MEMORY_VERSION=99" $@
+$(killable): $(libfetch) $(libcas) FORCE
+	+@$(variant) B=$(B)/kill CFLAGS="$(CFLAGS) -DASSETFS_KILL_POINTS" $@
+$(next): $(libfetch) $(libcas) FORCE
+	+@$(variant) B=$(B)/next CFLAGS="$(CFLAGS) -DFS_MEMORY_VERSION=99" $@
 $(hostile): $(call objects,tests/hostile) $(libcas)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ -lcrypto

@@ -251,7 +251,7 @@ static int use_everything(const struct world *world, const char *first, const ch
         dir = opendir(world->mnt);
         while (dir && readdir(dir))
                 entries++;
-        if (!dir || closedir(dir) < 0 || entries != 4)
+        if (!dir || closedir(dir) < 0 || entries != 5)
                 return __LINE__;
         if (pread(fd, &byte, 1, 4096) != 1)
                 return __LINE__;
