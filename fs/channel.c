@@ -18,7 +18,8 @@ void fs_channel_init(struct fs_channel *channel, int fd)
 
 static void give_up(const char *what)
 {
-        fs_log(LOG_ERR, "event=supervisor-gone cause=\"%s: %s\"", what, strerror(errno));
+        fs_log(LOG_ERR, "event=supervisor-gone doing=%s cause=%s", what,
+               fs_log_value(strerror(errno)).text);
         _exit(1);
 }
 

@@ -32,7 +32,7 @@ static void in_background(void *arg)
         for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
                 dup2(null, fd);
         if (write(*ready, "", 1) < 0)
-                fs_log(LOG_ERR, "event=ready cause=\"%s\"", strerror(errno));
+                fs_log(LOG_ERR, "event=ready cause=%s", fs_log_value(strerror(errno)).text);
         close(*ready);
 }
 

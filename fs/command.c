@@ -73,7 +73,8 @@ static const char *cancel(const struct fs_server *server, const char *hex)
                 return "not a digest";
         if (!fetch_cancel(server->fetch, &digest))
                 return "no download of this digest is under way";
-        fs_log(LOG_NOTICE, "event=cancelled digest=%s cause=\"by an operator\"", hex);
+        fs_log(LOG_NOTICE, "event=cancelled digest=%s cause=%s", hex,
+               fs_log_value("by an operator").text);
         return "ok";
 }
 

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #define WAKE_SIGNAL SIGUSR1
+#define TICK_MS     1000
 
 static const struct fuse_in_header *init_header(const struct fs_memory *memory)
 {
@@ -161,7 +162,7 @@ static void refuse(void *arg, uint64_t unique)
         struct fuse_out_header out = {.len = sizeof(out), .error = -EIO, .unique = unique};
 
         if (write(fuse_session_fd(server->session), &out, sizeof(out)) < 0 && errno != ENOENT)
-                fs_log(LOG_WARNING, "event=refuse cause=\"%s\"", strerror(errno));
+                fs_log(LOG_WARNING, "event=refuse cause=%s", fs_log_value(strerror(errno)).text);
 }
 
 /* The kernel's first request, into the memory; it may be there from a worker before us. */
@@ -235,7 +236,7 @@ static void *serve(void *arg)
         }
         fuse_session_exit(server->session);
         if (write(serving->ended, &one, sizeof(one)) < 0)
-                fs_log(LOG_ERR, "event=eventfd cause=\"%s\"", strerror(errno));
+                fs_log(LOG_ERR, "event=eventfd cause=%s", fs_log_value(strerror(errno)).text);
         return NULL;
 }
 
@@ -303,9 +304,10 @@ static void wait_for_end(int signals, int ended)
 {
         struct pollfd events[] = {{.fd = signals, .events = POLLIN},
                                   {.fd = ended, .events = POLLIN}};
+        int count;
 
-        while (poll(events, 2, -1) < 0 && errno == EINTR)
-                ;
+        while ((count = poll(events, 2, TICK_MS)) == 0 || (count < 0 && errno == EINTR))
+                fs_log_tick();
 }
 
 int fs_session_serve(struct fs_server *server, void (*before_end)(struct fs_server *server))

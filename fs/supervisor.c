@@ -137,11 +137,12 @@ static void start_worker(struct supervisor *s)
                 close(*commands);
         }
         if (child < 0) {
-                fs_log(LOG_ERR, "event=fork cause=\"%s\"", strerror((int)-child));
+                fs_log(LOG_ERR, "event=fork cause=%s", fs_log_value(strerror((int)-child)).text);
                 close_sockets(s);
                 s->start_ms = fetch_now_ms() + TICK_MS;
                 return;
         }
+        fs_log(LOG_DEBUG, "event=started worker=%d", (int)child);
         s->worker = child;
         s->serving = false;
         s->garbled = false;
@@ -175,11 +176,13 @@ static void announce(struct supervisor *s)
         s->on_ready(s->ready_arg);
         if (s->passthrough == 0)
                 fs_log(LOG_INFO, "event=mounted mountpoint=%s user=%u passthrough=on",
-                       s->options->mountpoint, s->account.uid);
+                       fs_log_value(s->options->mountpoint).text, s->account.uid);
         else
-                fs_log(LOG_INFO, "event=mounted mountpoint=%s user=%u passthrough=off cause=\"%s\"",
-                       s->options->mountpoint, s->account.uid,
-                       s->passthrough == -ECANCELED ? "by option" : strerror(-s->passthrough));
+                fs_log(LOG_INFO, "event=mounted mountpoint=%s user=%u passthrough=off cause=%s",
+                       fs_log_value(s->options->mountpoint).text, s->account.uid,
+                       fs_log_value(s->passthrough == -ECANCELED ? "by option"
+                                                                 : strerror(-s->passthrough))
+                           .text);
         fs_notify("READY=1");
 }
 
@@ -271,13 +274,13 @@ static void reload(struct supervisor *s)
         }
         fresh = fs_launch_open(s->path);
         if (fresh < 0) {
-                fs_log(LOG_ERR, "event=reload-failed binary=%s cause=\"%s\"", s->path,
-                       strerror(-fresh));
+                fs_log(LOG_ERR, "event=reload-failed binary=%s cause=%s",
+                       fs_log_value(s->path).text, fs_log_value(strerror(-fresh)).text);
                 fs_control_answer(&s->control,
                                   "the binary is not where it was; the old one goes on");
                 return;
         }
-        fs_log(LOG_INFO, "event=reloading binary=%s", s->path);
+        fs_log(LOG_INFO, "event=reloading binary=%s", fs_log_value(s->path).text);
         s->fallback = s->binary;
         s->binary = fresh;
         s->trying = false; /* the worker that is there is not of it */
@@ -296,7 +299,7 @@ static void fall_back(struct supervisor *s)
         fs_log(LOG_ERR,
                "event=reload-failed binary=%s cause=\"it does not serve; the old one goes "
                "on\"",
-               s->path);
+               fs_log_value(s->path).text);
         fs_control_answer(&s->control, "the new binary does not serve; the old one goes on");
 }
 
@@ -431,6 +434,7 @@ static void tick(struct supervisor *s)
 
         reap(s); /* signals can be lost; this cannot */
         fs_control_tick(&s->control);
+        fs_log_tick();
         if (s->ended)
                 return;
         if (s->worker == 0) {
@@ -517,7 +521,7 @@ static void raise_descriptor_limit(void)
                 return;
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                fs_log(LOG_WARNING, "event=rlimit cause=\"%s\"", strerror(errno));
+                fs_log(LOG_WARNING, "event=rlimit cause=%s", fs_log_value(strerror(errno)).text);
 }
 
 static int watch_signals(struct supervisor *s)
@@ -562,7 +566,7 @@ static int claim_cache(struct supervisor *s)
                 fs_log(LOG_WARNING,
                        "event=cache-readable cache=%s "
                        "cause=\"others can read the cache; 0700 keeps them out\"",
-                       options->cache);
+                       fs_log_value(options->cache).text);
         return 0;
 }
 
@@ -634,9 +638,11 @@ int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg
         s->status = set_up(s);
         if (s->status == 0) {
                 if (chdir("/") < 0)
-                        fs_log(LOG_WARNING, "event=chdir cause=\"%s\"", strerror(errno));
+                        fs_log(LOG_WARNING, "event=chdir cause=%s",
+                               fs_log_value(strerror(errno)).text);
                 loop(s);
         }
         tear_down(s);
+        fs_log_end();
         return s->status;
 }

@@ -105,6 +105,7 @@ static _Atomic uint64_t *counter(void *arg, const char *server)
 static void on_report(void *arg, const struct fetch_report *report)
 {
         const struct fetch_cause *cause = report->cause;
+        const char *source = cause->source[0] ? cause->source : "-";
         char hex[CAS_DIGEST_HEX + 1];
         double seconds = (double)report->duration_ms / 1000;
 
@@ -115,29 +116,30 @@ static void on_report(void *arg, const struct fetch_report *report)
                 fs_log(LOG_INFO,
                        "event=fetched digest=%s source=%s bytes=%" PRIu64 " taken-up=%" PRIu64
                        " tries=%u seconds=%.3f",
-                       hex, cause->source[0] ? cause->source : "-", report->bytes, report->taken_up,
+                       hex, fs_log_value(source).text, report->bytes, report->taken_up,
                        report->tries, seconds);
                 break;
         case FETCH_EVENT_REVALIDATED:
                 fs_log(LOG_INFO, "event=revalidated digest=%s seconds=%.3f", hex, seconds);
                 break;
         case FETCH_EVENT_REFUSED:
-                fs_log(LOG_WARNING, "event=refused digest=%s cause=\"%s\"", hex, cause->text);
+                fs_log(LOG_WARNING, "event=refused digest=%s cause=%s", hex,
+                       fs_log_value(cause->text).text);
                 break;
         case FETCH_EVENT_FAILED:
                 fs_log(LOG_ERR,
-                       "event=failed digest=%s errno=%s source=%s cause=\"%s\" sources=%u tries=%u "
+                       "event=failed digest=%s errno=%s source=%s cause=%s sources=%u tries=%u "
                        "bytes=%" PRIu64 " seconds=%.3f",
-                       hex, strerrorname_np(fs_errno(cause)),
-                       cause->source[0] ? cause->source : "-", cause->text, report->sources,
-                       report->tries, report->bytes, seconds);
+                       hex, strerrorname_np(fs_errno(cause)), fs_log_value(source).text,
+                       fs_log_value(cause->text).text, report->sources, report->tries,
+                       report->bytes, seconds);
                 break;
         case FETCH_EVENT_SERVER_BAD:
-                fs_log(LOG_WARNING, "event=server-bad server=%s cause=\"%s\" asked-last-for=%.0fs",
-                       report->server, cause->text, seconds);
+                fs_log(LOG_WARNING, "event=server-bad server=%s cause=%s asked-last-for=%.0fs",
+                       fs_log_value(report->server).text, fs_log_value(cause->text).text, seconds);
                 break;
         case FETCH_EVENT_SERVER_GOOD:
-                fs_log(LOG_INFO, "event=server-good server=%s", report->server);
+                fs_log(LOG_INFO, "event=server-good server=%s", fs_log_value(report->server).text);
                 break;
         }
 }
@@ -213,7 +215,8 @@ static int take_snapshot(struct worker *worker, struct fetch_catalog_text *texts
         if (r < 0)
                 return fs_fail("--catalog %s", broken);
         worker->stale = true;
-        fs_log(LOG_ERR, "event=catalog-refused cause=\"%s\" kept=\"the last good one\"", broken);
+        fs_log(LOG_ERR, "event=catalog-refused cause=%s kept=\"the last good one\"",
+               fs_log_value(broken).text);
         return 0;
 }
 
@@ -435,6 +438,7 @@ static int run(struct worker *worker)
         if (status == 0)
                 status = serve(worker);
         tear_down(worker);
+        fs_log_end();
         curl_global_cleanup();
         return status;
 }
