@@ -6,7 +6,7 @@
  */
 #include "fs/ops.h"
 
-#include "fs/log.h"
+#include "fs/log_open.h"
 #include "fs/parked.h"
 #include "fs/report.h"
 #include "fs/view.h"
@@ -231,6 +231,12 @@ void fs_answer_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *
         fuse_reply_attr(req, &st, timeout);
 }
 
+static void refuse_for_disk(fuse_req_t req, const struct fs_hit *hit, int error)
+{
+        fs_log_open_disk(req, &hit->digest, error);
+        fs_hit_refuse(req, hit, fs_errno_of_disk(error));
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
         struct fs_server *server = fuse_req_userdata(req);
@@ -256,12 +262,14 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
                 atomic_fetch_add(&metrics->hits, !second);
                 return;
         }
-        if (r != -ENOENT && r != -EUCLEAN)
-                fs_hit_refuse(req, &hit, fs_errno_of_disk(r));
-        else if (fi->flags & O_NONBLOCK)
+        if (r != -ENOENT && r != -EUCLEAN) {
+                refuse_for_disk(req, &hit, r);
+        } else if (fi->flags & O_NONBLOCK) {
+                fs_log_open_refused(req, &hit.digest, EAGAIN, "not cached, and O_NONBLOCK");
                 fs_hit_refuse(req, &hit, EAGAIN);
-        else {
+        } else {
                 atomic_fetch_add(&metrics->misses, 1);
+                fs_log_open_parked(req, &hit.digest);
                 fs_park_open(req, &hit);
         }
 }
@@ -271,12 +279,13 @@ void fs_answer_open(fuse_req_t req, const struct fs_hit *hit, const struct fetch
         int r;
 
         if (cause->kind != FETCH_OK) {
+                fs_log_open_refused(req, &hit->digest, fs_errno(cause), cause->text);
                 fs_hit_refuse(req, hit, fs_errno(cause));
                 return;
         }
         r = fs_hit_open(req, hit);
         if (r < 0)
-                fs_hit_refuse(req, hit, fs_errno_of_disk(r));
+                refuse_for_disk(req, hit, r);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

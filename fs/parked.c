@@ -6,6 +6,7 @@
 
 #include "fetch/clock.h"
 #include "fetch/thread.h"
+#include "fs/log_open.h"
 #include "fs/opener.h"
 #include "fs/ops.h"
 
@@ -133,10 +134,14 @@ static void let_go(struct fs_parked_set *set, struct parked *parked, int error)
         if (!claim(set, parked))
                 return;
         note_wait(parked);
-        if (parked->kind == PARKED_OPEN)
+        if (parked->kind == PARKED_OPEN) {
+                fs_log_open_refused(parked->req, &parked->hit.digest, error,
+                                    error == EINTR ? "interrupted, or the opener is gone"
+                                                   : "--open-timeout has passed");
                 fs_hit_refuse(parked->req, &parked->hit, error);
-        else
+        } else {
                 fuse_reply_err(parked->req, error);
+        }
         fs_journal_unpark(parked->server->journal, parked->slot);
 
         bool left = parked->kind == PARKED_OPEN ? fetch_leave_blob(fetch, &parked->waiter)
