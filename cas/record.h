@@ -10,7 +10,9 @@
  * The digest is part of it because a record travels with a hard link: without
  * it, one blob linked to another's name would pass. The time is a whole second
  * (publication rounds it) so that file systems that keep coarse times do not
- * lose it at the next mount.
+ * lose it at the next mount. It is the wall clock's when the record was written:
+ * while the record is valid, the file's mtime is when its bytes were verified last,
+ * at publication or when it was hashed again.
  */
 #ifndef CAS_RECORD_H
 #define CAS_RECORD_H

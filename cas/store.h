@@ -48,7 +48,7 @@ struct cas_blob {
         uint64_t size;   /* bytes */
         uint64_t blocks; /* of 512 bytes, as stat(2) counts them */
         uint64_t inode;  /* with mtime, which file this is: another one is other bytes */
-        int64_t mtime;   /* seconds */
+        int64_t mtime;   /* seconds; of a verified one, when that was (cas/record.h) */
         int64_t ctime;   /* ns; nothing of the file changes without it */
 };
 

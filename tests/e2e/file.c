@@ -17,6 +17,7 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 TestSuite(file, .timeout = 60);
@@ -550,6 +551,41 @@ Test(file, nonblock_starts_nothing)
         close(fd);
         cr_expect_str_eq(world_xattr(world_path(&world, hex), "user.assetfs.state"), "cached");
         cr_expect(strstr(world_xattr(world_path(&world, hex), "user.assetfs.source"), "/ok/"));
+        world_end(&world);
+}
+
+/* When it was verified is said in UTC, of what is cached and of nothing else. */
+Test(file, verified_at)
+{
+        struct world world;
+        char hex[HEX];
+        struct tm utc = {0};
+        const char *end;
+        char list[1024];
+        char value[64];
+        time_t before = time(NULL);
+
+        setenv("TZ", "EST5", 1);
+        with_asset(&world, "ok", hex, NULL);
+
+        const char *path = world_path(&world, hex);
+
+        errno = 0;
+        cr_expect_eq(getxattr(path, "user.assetfs.verified_at", value, sizeof(value)), -1);
+        cr_expect_eq(errno, ENODATA);
+        cr_expect_eq(world_open(path), 0);
+        cr_expect_eq(getxattr(path, "user.assetfs.verified_at", value, sizeof(value)), 20);
+        end = strptime(world_xattr(path, "user.assetfs.verified_at"), "%Y-%m-%dT%H:%M:%SZ", &utc);
+        cr_assert(end && *end == '\0');
+        cr_expect(timegm(&utc) >= before && timegm(&utc) <= time(NULL));
+
+        ssize_t length = listxattr(path, list, sizeof(list));
+
+        cr_expect(length > 0 && memmem(list, (size_t)length, "user.assetfs.verified_at",
+                                       sizeof("user.assetfs.verified_at")));
+        /* Touched, it is no longer what was verified. */
+        cr_assert_eq(world_shell("touch -d 2001-01-01 '%s'", world_blob(&world, hex)), 0);
+        cr_expect_str_eq(world_xattr(path, "user.assetfs.verified_at"), "");
         world_end(&world);
 }
 

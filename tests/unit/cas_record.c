@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #define TEXT "the bytes of a blob"
 
@@ -42,6 +43,25 @@ Test(cas_record, written_record_is_valid_and_the_file_looks_published)
         cr_expect(cas_record_valid(fd, &digest, &st));
         cr_expect_eq(st.st_mode & 07777, 0444);
         cr_expect_eq(st.st_mtim.tv_nsec, 0);
+        close(fd);
+}
+
+/* Which is what a listing says of when it was verified. */
+Test(cas_record, the_time_of_the_file_is_when_the_record_was_written)
+{
+        struct cas_digest digest = digest_of_text(TEXT);
+        struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000}};
+        time_t before = time(NULL);
+        struct stat st;
+
+        scratch_write("blob", TEXT, strlen(TEXT));
+
+        int fd = open(scratch_at("blob").text, O_RDWR | O_CLOEXEC);
+
+        cr_assert_eq(futimens(fd, times), 0, "downloaded long ago");
+        cr_assert_eq(cas_record_write(fd, &digest, NULL), 0);
+        cr_assert_eq(fstat(fd, &st), 0);
+        cr_expect(st.st_mtim.tv_sec >= before && st.st_mtim.tv_sec <= time(NULL));
         close(fd);
 }
 
