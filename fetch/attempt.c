@@ -15,6 +15,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+static void set_cancelled(struct fetch_attempt *attempt)
+{
+        fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "%s",
+                        atomic_load(&attempt->dropped) ? FETCH_DROPPED : "stopping");
+}
+
 /*
  * What stands under the digest's name already: true when that settles the flight.
  * Something without a record is hashed; what is wrong is taken away here, and then
@@ -44,7 +50,7 @@ static bool settle_cached(struct fetch_attempt *attempt)
         if (r == -ENOENT)
                 return false;
         if (r == -ECANCELED) {
-                fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "stopping");
+                set_cancelled(attempt);
         } else if (r < 0) {
                 fetch_cause_set_disk(&attempt->cause, -r, "the cached blob");
         } else {
@@ -165,7 +171,7 @@ static bool begin(struct fetch_attempt *attempt)
                 return true;
         job = job_for(attempt, NULL);
         if (r == -ECANCELED)
-                fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "stopping");
+                set_cancelled(attempt);
         else
                 fetch_source_refused(&job, r, &attempt->cause);
         attempt->cause.claimed = false;
@@ -322,6 +328,7 @@ static enum step go_on(struct fetch_attempt *attempt, const struct fetch_outcome
                 if (fetch_window_sleep(&attempt->window, 0) == FETCH_YIELD)
                         return STEP_YIELD;
                 attempt->cause = *outcome;
+                set_cancelled(attempt);
                 return STEP_DONE;
         }
         if (!fetch_cause_is_sources(outcome)) {
@@ -345,7 +352,7 @@ static enum step wait_for(struct fetch_attempt *attempt, int64_t at_ms)
         case FETCH_STOP:
                 break;
         }
-        fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "stopping");
+        set_cancelled(attempt);
         return STEP_DONE;
 }
 
@@ -449,9 +456,7 @@ bool fetch_attempt_run(struct fetch_attempt *attempt)
                 fetch_window_reset(&attempt->window, cas_ingest_offset(attempt->ingest), NULL);
                 return false;
         }
-        if (atomic_load(&attempt->dropped) && attempt->cause.kind == FETCH_CANCELLED)
-                fetch_cause_set(&attempt->cause, FETCH_CANCELLED, "cancelled by an operator");
-        else if (attempt->ingest && is_to_be_kept(&attempt->cause))
+        if (attempt->ingest && is_to_be_kept(&attempt->cause) && !atomic_load(&attempt->dropped))
                 keep(attempt);
         fetch_attempt_tell(
             attempt, attempt->cause.kind == FETCH_OK ? FETCH_EVENT_FETCHED : FETCH_EVENT_FAILED,

@@ -10,6 +10,8 @@
 #include "fetch/health.h"
 #include "fetch/plan.h"
 
+#define FETCH_DROPPED "cancelled by an operator"
+
 struct fetch_attempt {
         const struct fetch_config *config;
         struct http_loop *loop;

@@ -437,7 +437,7 @@ bool fetch_flights_cancel(struct fetch_flights *flights, const struct cas_digest
         struct fetch_cause cause = {0};
         struct fetch_waiter *waiters = NULL;
 
-        fetch_cause_set(&cause, FETCH_CANCELLED, "cancelled by an operator");
+        fetch_cause_set(&cause, FETCH_CANCELLED, FETCH_DROPPED);
         pthread_mutex_lock(&flights->lock);
 
         struct flight *flight = (struct flight *)cas_map_find(&flights->map, digest);
