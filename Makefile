@@ -14,7 +14,7 @@ B      ?= .build
 
 .DEFAULT_GOAL := all
 
-deps     := fuse3 libcurl libcrypto jansson libseccomp
+deps     := fuse3 libcurl libcrypto jansson libseccomp inih
 dep_inc  := $(shell pkg-config --cflags $(deps))
 dep_libs := $(shell pkg-config --libs $(deps))
 

@@ -20,6 +20,7 @@ enum {
         FS_FD_ROOT,    /* cas/claim.h */
         FS_FD_LOCK,
         FS_FD_CATALOGS, /* fs/snapshot.h */
+        FS_FD_CONFIG,   /* fs/kept_config.h */
         FS_FD_COMMANDS, /* fs/command.h */
         FS_FD_END,
 };

@@ -7,5 +7,6 @@
 
 int cmd_mount(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
+int cmd_check_config(int argc, char **argv);
 
 #endif

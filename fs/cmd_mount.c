@@ -93,6 +93,8 @@ int cmd_mount(int argc, char **argv)
         umask(022);
         status = fs_options_parse(argc, argv, &options);
         if (status == 0)
+                fs_log_set_level(options.log_level);
+        if (status == 0)
                 status = options.foreground ? fs_supervise(&options, in_foreground, NULL)
                                             : run_in_background(&options);
         fs_options_free(&options);

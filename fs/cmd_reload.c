@@ -1,6 +1,7 @@
 /*
  * `assetfs reload MOUNTPOINT`: asks the supervisor, over the control socket in its cache,
- * for a new worker of the binary now installed, which reads the catalogs anew.
+ * for a new worker of the binary now installed, by the configuration and the catalogs as
+ * they are now.
  */
 #include "fs/cmd.h"
 
@@ -17,9 +18,11 @@
 static const char usage[] =
     "usage: assetfs reload MOUNTPOINT\n"
     "\n"
-    "Starts the worker anew, of the binary now installed, and reads the catalogs anew.\n"
-    "Open files and waiting opens go on. If the new binary does not serve within 5 s, the\n"
-    "old one goes on; a broken catalog is refused, and the last good one stays.\n";
+    "Starts the worker anew, of the binary now installed, and reads the configuration file\n"
+    "(-c) and the catalogs anew. Open files and waiting opens go on. A broken file changes\n"
+    "nothing. If the new worker does not serve within 5 s, the old one goes on as it was; a\n"
+    "broken catalog is refused, and the last good one stays. What needs a remount (cache,\n"
+    "user, -o) is named, and stays as it was.\n";
 
 int cmd_reload(int argc, char **argv)
 {
@@ -44,5 +47,7 @@ int cmd_reload(int argc, char **argv)
 
         if (r < 0)
                 return fs_fail("%s: %s", cache, strerror(-r));
+        if (strncmp(line, FS_CONTROL_APPLIED, strlen(FS_CONTROL_APPLIED)) == 0)
+                return printf("%s\n", line) < 0;
         return strcmp(line, "ok") == 0 ? 0 : fs_fail("%s", line);
 }

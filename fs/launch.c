@@ -49,15 +49,11 @@ static void be_replaceable(void)
 
 pid_t fs_launch(int binary, const struct fs_options *options, const int fds[FD_COUNT])
 {
-        const char *argv[FS_ARGUMENTS_MAX + 4] = {"assetfs", "worker"};
+        const char *argv[FS_ARGUMENTS_MAX + 4];
         sigset_t none;
-        size_t argc = 2;
         pid_t child;
 
-        for (size_t i = 0; i < options->argument_count; i++)
-                argv[argc++] = options->arguments[i];
-        argv[argc] = options->mountpoint;
-
+        fs_options_arguments(options, "worker", argv);
         child = fork();
         if (child != 0)
                 return child < 0 ? -errno : child;

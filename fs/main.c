@@ -16,6 +16,7 @@ static const struct {
 } verbs[] = {
     {"mount", cmd_mount},
     {"reload", cmd_reload},
+    {"check-config", cmd_check_config},
     {"worker", fs_worker}, /* not for people: the supervisor starts it */
 };
 

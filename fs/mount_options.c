@@ -3,9 +3,6 @@
  */
 #include "fs/mount_options.h"
 
-#include "fs/log.h"
-#include "fs/values.h"
-
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
@@ -50,7 +47,7 @@ static bool is_passed_on(const char *option)
         return strncmp(option, "context=", 8) == 0 || strncmp(option, "fsname=", 7) == 0;
 }
 
-static int parse_passthrough(struct fs_options *options, const char *option)
+static int parse_passthrough(struct fs_options *options, const char *option, struct fs_why *why)
 {
         static const char *const words[] = {"auto", "on", "off"}; /* as the enum */
 
@@ -60,10 +57,10 @@ static int parse_passthrough(struct fs_options *options, const char *option)
                         return 0;
                 }
         }
-        return fs_usage_error("-o", option, "auto, on or off");
+        return fs_value_refuse(why, option, "auto, on or off");
 }
 
-static int parse_mount_option(struct fs_options *options, const char *option)
+static int parse_mount_option(struct fs_options *options, const char *option, struct fs_why *why)
 {
         char *end;
 
@@ -73,44 +70,46 @@ static int parse_mount_option(struct fs_options *options, const char *option)
         if (strcmp(option, "default_permissions") == 0)
                 return 0;
         if (strncmp(option, "passthrough=", 12) == 0)
-                return parse_passthrough(options, option);
+                return parse_passthrough(options, option, why);
         if (strncmp(option, "uid=", 4) == 0)
                 return parse_id(option + 4, false, &options->uid) == 0
                            ? 0
-                           : fs_usage_error("-o", option, "no such user");
+                           : fs_value_refuse(why, option, "no such user");
         if (strncmp(option, "gid=", 4) == 0)
                 return parse_id(option + 4, true, &options->gid) == 0
                            ? 0
-                           : fs_usage_error("-o", option, "no such group");
+                           : fs_value_refuse(why, option, "no such group");
         if (strncmp(option, "umask=", 6) == 0) {
                 unsigned long value = strtoul(option + 6, &end, 8);
 
                 if (!option[6] || *end || value > 0777)
-                        return fs_usage_error("-o", option, "not an octal mask");
+                        return fs_value_refuse(why, option, "not an octal mask");
                 options->umask = (mode_t)value;
                 return 0;
         }
         if (!is_passed_on(option))
-                return fs_usage_error("-o", option, "unknown option");
+                return fs_value_refuse(why, option, "unknown option");
 
         size_t used = strlen(options->fuse_options);
         size_t room = sizeof(options->fuse_options) - used;
 
         if (strlen(option) + 2 > room)
-                return fs_usage_error("-o", option, "too long");
+                return fs_value_refuse(why, option, "too long");
         snprintf(options->fuse_options + used, room, ",%s", option);
         return 0;
 }
 
-int fs_mount_options_parse(struct fs_options *options, const char *list)
+int fs_mount_options_parse(struct fs_options *options, const char *list, struct fs_why *why)
 {
         char *copy = strdup(list);
         char *rest;
-        int r = copy ? 0 : fs_fail("%s", strerror(ENOMEM));
+        int r = copy ? 0 : 1;
 
         for (char *option = copy ? strtok_r(copy, ",", &rest) : NULL; option && r == 0;
              option = strtok_r(NULL, ",", &rest))
-                r = parse_mount_option(options, option);
+                r = parse_mount_option(options, option, why);
+        if (!copy)
+                fs_value_refuse(why, list, strerror(ENOMEM));
         free(copy);
         return r;
 }

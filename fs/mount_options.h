@@ -5,8 +5,9 @@
 #define FS_MOUNT_OPTIONS_H
 
 #include "fs/options.h"
+#include "fs/values.h"
 
-/* 0, or after one line on stderr the exit status. */
-int fs_mount_options_parse(struct fs_options *options, const char *list);
+/* 0, or the exit status, with what is wrong in `why`. */
+int fs_mount_options_parse(struct fs_options *options, const char *list, struct fs_why *why);
 
 #endif

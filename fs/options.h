@@ -1,11 +1,16 @@
 /*
- * The command line of `assetfs mount`. The README's table and fs_options_usage()
- * say what each option means.
+ * The command line of `assetfs mount`, together with the configuration file that it names.
+ * The README's table and fs_options_usage say what each option means, fs/settings.h which
+ * there are, fs/config.h how a file looks.
+ *
+ * The file counts first, then the command line: it overrides, and what can be repeated
+ * comes after the file's.
  */
 #ifndef FS_OPTIONS_H
 #define FS_OPTIONS_H
 
 #include "fetch/net.h"
+#include "fs/refusals.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +21,7 @@
 #define FS_CATALOGS_MAX  64
 #define FS_DENY_NETS_MAX 64
 #define FS_ARGUMENTS_MAX 256
+#define FS_TEXTS_MAX     256
 
 enum fs_passthrough {
         FS_PASSTHROUGH_AUTO, /* where the kernel can */
@@ -24,9 +30,11 @@ enum fs_passthrough {
 };
 
 /* Paths are absolute, so that they mean the same wherever they are used. Strings point
- * into `arguments`. */
+ * into `arguments` and `texts`. */
 struct fs_options {
+        bool of_worker; /* these are a worker's, which looks at files by itself */
         bool foreground;
+        int log_level; /* syslog's: what is less important is not logged */
         const char *cache;
         const char *user; /* or NULL */
         const char *ca_file;
@@ -55,19 +63,49 @@ struct fs_options {
         enum fs_passthrough passthrough;
         char fuse_options[512]; /* for libfuse, each after a comma */
 
-        /* The options again, one string each: what a worker is started with. Owned. */
+        const char *config; /* -c; or NULL */
+        char *config_text;  /* its text as it was read; NULL in a worker. Owned. */
+
+        /* The command line again, one string each: what a worker is started with. Owned. */
         char *arguments[FS_ARGUMENTS_MAX];
         size_t argument_count;
+        /* What stands in no command line: the file's values, and defaults. Owned. */
+        char *texts[FS_TEXTS_MAX];
+        size_t text_count;
 };
 
 #define FS_OPTIONS_HELPED (-1)
 
 /*
- * Reads `argv` (from the verb on). 0; or, after one line on stderr, the exit status:
- * 2 for a usage error, 1 where the machine is to blame; FS_OPTIONS_HELPED after
- * --help was answered. To be freed in every case.
+ * Reads `argv` (from the verb on) and the file that it names. 0; or, after one line on
+ * stderr, the exit status: 2 for a usage error, 1 where the machine is to blame;
+ * FS_OPTIONS_HELPED after --help was answered. To be freed in every case.
  */
 int fs_options_parse(int argc, char **argv, struct fs_options *ret);
+
+/* The same in a worker: `argv` is what fs/launch.c made of the options, and the file's text
+ * comes from the descriptor (fs/kept_config.h). Opens nothing. */
+int fs_options_parse_worker(int argc, char **argv, int config_fd, struct fs_options *ret);
+
+/*
+ * What the command line of `before` would mean by now, its file read anew. Says nothing: what
+ * is wrong is in `refusals`, whose status is returned. To be freed in every case.
+ */
+int fs_options_renew(const struct fs_options *before, struct fs_options *ret,
+                     struct fs_refusals *refusals);
+
+/*
+ * "assetfs VERB", the kept arguments and the mount point into `argv`, which has room for
+ * FS_ARGUMENTS_MAX + 4; a NULL at the end. Their number. They point into `options`.
+ */
+int fs_options_arguments(const struct fs_options *options, const char *verb, const char **argv);
+
+/*
+ * Keeps a string of FOLDER, a slash and `value`, or of `value` alone where it is absolute or
+ * `folder` is NULL. NULL without memory, or where there are too many.
+ */
+const char *fs_options_keep_text(struct fs_options *options, const char *folder, const char *value);
+
 void fs_options_free(struct fs_options *options);
 
 extern const char fs_options_usage[];

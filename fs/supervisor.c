@@ -10,6 +10,7 @@
 #include "fs/account.h"
 #include "fs/backing.h"
 #include "fs/control.h"
+#include "fs/kept_config.h"
 #include "fs/launch.h"
 #include "fs/log.h"
 #include "fs/memory.h"
@@ -52,6 +53,7 @@ struct supervisor {
         int memory_fd;
         struct cas_claim claim;
         int catalogs_fd;
+        struct fs_kept_config config;
 
         struct fs_account account;
         struct fs_memory *memory;
@@ -125,8 +127,9 @@ static void close_sockets(struct supervisor *s)
 
 static void start_worker(struct supervisor *s)
 {
-        int fds[FS_FD_END - FS_FD_FUSE] = {s->mount.fd,   s->memory_fd,   -1, s->claim.root,
-                                           s->claim.lock, s->catalogs_fd, -1};
+        int fds[FS_FD_END - FS_FD_FUSE] = {
+            s->mount.fd,   s->memory_fd,   -1,           s->claim.root,
+            s->claim.lock, s->catalogs_fd, s->config.fd, -1};
         int *channel = &fds[FS_FD_CHANNEL - FS_FD_FUSE];
         int *commands = &fds[FS_FD_COMMANDS - FS_FD_FUSE];
         pid_t child = make_sockets(s, channel, commands);
@@ -186,6 +189,23 @@ static void announce(struct supervisor *s)
         fs_notify("READY=1");
 }
 
+/* The worker of a reload serves. */
+static void accept_reload(struct supervisor *s, bool stale)
+{
+        char line[256] = "ok";
+
+        fs_kept_config_accept(&s->config);
+        fs_log_set_level(s->config.log_level);
+        if (s->config.remount[0])
+                snprintf(line, sizeof(line), FS_CONTROL_APPLIED "; these need a remount: %s",
+                         s->config.remount);
+        fs_log(LOG_INFO, "event=reloaded%s%s%s", s->config.remount[0] ? " need-remount=\"" : "",
+               s->config.remount, s->config.remount[0] ? "\"" : "");
+        fs_control_answer(&s->control, stale ? "a catalog was refused (the log says which and "
+                                               "why); the last good one goes on"
+                                             : line);
+}
+
 static void on_ready(struct supervisor *s, bool stale)
 {
         s->serving = true;
@@ -200,10 +220,7 @@ static void on_ready(struct supervisor *s, bool stale)
                 return;
         close(s->fallback);
         s->fallback = -1;
-        fs_log(LOG_INFO, "event=reloaded");
-        fs_control_answer(&s->control, stale ? "a catalog was refused (the log says which and "
-                                               "why); the last good one goes on"
-                                             : "ok");
+        accept_reload(s, stale);
 }
 
 /* What a worker asks for */
@@ -264,6 +281,18 @@ static void hear_out(struct supervisor *s)
 
 /* Reload and death */
 
+/* The file anew, before anything is touched. */
+static bool renew_config(struct supervisor *s)
+{
+        char why[480]; /* fits into an answer */
+
+        if (!s->options->config || fs_kept_config_renew(&s->config, why, sizeof(why)) == 0)
+                return true;
+        fs_log(LOG_ERR, "event=reload-failed cause=\"%s\" kept=\"the configuration before\"", why);
+        fs_control_answer(&s->control, why);
+        return false;
+}
+
 static void reload(struct supervisor *s)
 {
         int fresh;
@@ -278,6 +307,10 @@ static void reload(struct supervisor *s)
                        fs_log_value(s->path).text, fs_log_value(strerror(-fresh)).text);
                 fs_control_answer(&s->control,
                                   "the binary is not where it was; the old one goes on");
+                return;
+        }
+        if (!renew_config(s)) {
+                close(fresh);
                 return;
         }
         fs_log(LOG_INFO, "event=reloading binary=%s", fs_log_value(s->path).text);
@@ -296,11 +329,16 @@ static void fall_back(struct supervisor *s)
         s->fallback = -1;
         s->failures = 0;
         s->start_ms = 0;
+        fs_kept_config_revert(&s->config);
         fs_log(LOG_ERR,
                "event=reload-failed binary=%s cause=\"it does not serve; the old one goes "
                "on\"",
                fs_log_value(s->path).text);
-        fs_control_answer(&s->control, "the new binary does not serve; the old one goes on");
+        fs_control_answer(&s->control,
+                          s->options->config
+                              ? "the new worker does not serve (the log says why); the old one "
+                                "goes on, with the configuration it had"
+                              : "the new binary does not serve; the old one goes on");
 }
 
 static void give_up(struct supervisor *s)
@@ -509,7 +547,7 @@ static int make_memfds(struct supervisor *s)
                 return r;
         s->memory->started_ms = (int64_t)time(NULL) * 1000;
         s->catalogs_fd = memfd_create("assetfs-catalogs", MFD_CLOEXEC);
-        return s->catalogs_fd < 0 ? -errno : 0;
+        return s->catalogs_fd < 0 ? -errno : fs_kept_config_make(s->options, &s->config);
 }
 
 /* An open asset that is read through the worker is a descriptor of it. */
@@ -608,6 +646,7 @@ static void tear_down(struct supervisor *s)
         fs_backings_free(s->backings);
         fs_memory_detach(s->memory);
         cas_claim_release(&s->claim);
+        fs_kept_config_end(&s->config);
 
         close_sockets(s);
 
@@ -629,6 +668,7 @@ int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg
                                  .memory_fd = -1,
                                  .claim = {-1, -1},
                                  .catalogs_fd = -1,
+                                 .config = {.fd = -1, .before = -1},
                                  .control = {.listener = -1, .client = -1},
                                  .signals = -1,
                                  .binary = -1,

@@ -2,12 +2,13 @@
  * The supervisor: mounts, keeps what must not die with a worker, and sees to it that
  * there is one. It has one thread, speaks to no network and parses nothing foreign: from
  * a worker it takes fixed structs (fs/channel.h), from an operator one word
- * (fs/control.h).
+ * (fs/control.h) and, at the start and at a reload, the configuration file.
  *
  *   start -> serving <-> restarting -> ended
  *              |  ^
  *              v  |          killed, crashed, stuck: the next one at once, or after a pause
- *           reloading        the binary now installed; if it does not serve, the old one
+ *           reloading        the binary now installed and the file as it is now; if that
+ *                            does not serve, the old ones
  *
  * A worker is never started before the one before it is reaped.
  */

@@ -3,16 +3,14 @@
  */
 #include "fs/values.h"
 
-#include "fs/log.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int fs_usage_error(const char *option, const char *value, const char *why)
+int fs_value_refuse(struct fs_why *why, const char *value, const char *words)
 {
-        fs_fail("%s %s: %s", option, value, why);
+        snprintf(why->text, sizeof(why->text), "%.250s: %s", value, words);
         return FS_USAGE_ERROR;
 }
 
@@ -35,16 +33,16 @@ int fs_parse_size(const char *text, uint64_t *ret)
         return 0;
 }
 
-int fs_parse_number(const char *option, const char *text, unsigned least, unsigned most,
-                    unsigned *ret)
+int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *ret,
+                    struct fs_why *why)
 {
         uint64_t value;
 
         if (fs_parse_size(text, &value) < 0 || value < least || value > most) {
-                char why[64];
+                char words[64];
 
-                snprintf(why, sizeof(why), "not a number from %u to %u", least, most);
-                return fs_usage_error(option, text, why);
+                snprintf(words, sizeof(words), "not a number from %u to %u", least, most);
+                return fs_value_refuse(why, text, words);
         }
         *ret = (unsigned)value;
         return 0;

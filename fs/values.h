@@ -1,5 +1,6 @@
 /*
- * Values of options: read strictly, refused with one line that names the option.
+ * Values of options: read strictly. Refused, they say why in words that begin with the
+ * value: who calls puts the option's name, or a file and a line, before them.
  */
 #ifndef FS_VALUES_H
 #define FS_VALUES_H
@@ -8,14 +9,18 @@
 
 #define FS_USAGE_ERROR 2 /* the exit status */
 
-/* Says "OPTION VALUE: why" on stderr; FS_USAGE_ERROR. */
-int fs_usage_error(const char *option, const char *value, const char *why);
+struct fs_why {
+        char text[512];
+};
+
+/* "VALUE: WORDS" into `why`; FS_USAGE_ERROR. */
+int fs_value_refuse(struct fs_why *why, const char *value, const char *words);
 
 /* 1024, 10K, 8G …: powers of 1024. 0 or -EINVAL. */
 int fs_parse_size(const char *text, uint64_t *ret);
 
 /* A number from `least` to `most`, which may be written as a size. 0, or FS_USAGE_ERROR. */
-int fs_parse_number(const char *option, const char *text, unsigned least, unsigned most,
-                    unsigned *ret);
+int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *ret,
+                    struct fs_why *why);
 
 #endif

@@ -453,7 +453,9 @@ int fs_worker(int argc, char **argv)
         fs_session_block_signals();
         if (tie_to_supervisor() < 0)
                 return fs_fail("a worker is started by assetfs mount");
-        status = fs_options_parse(argc, argv, &worker.options);
+        status = fs_options_parse_worker(argc, argv, FS_FD_CONFIG, &worker.options);
+        close(FS_FD_CONFIG);
+        fs_log_set_level(worker.options.log_level);
         if (status == 0)
                 status = run(&worker);
         fs_memory_detach(worker.memory);

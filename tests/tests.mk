@@ -1,6 +1,8 @@
 # The tests: unit (a file per module, cas tests linked with libcas.a alone), e2e
 # (the real binary on real mounts against real servers).
 
+$(B)/tests/unit/fs_config.o: all_cflags += -DCONFIG_EXAMPLE='"$(abspath scripts/node.conf.example)"'
+
 cas_tests   := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/cas_*.c))
 fetch_tests := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/fetch_*.c))
 fs_tests    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/fs_*.c))

@@ -1,0 +1,204 @@
+/*
+ * The settings and their bounds. Opens nothing, and shows no secret of a URL.
+ */
+#include "fs/settings.h"
+
+#include "fetch/http.h"
+#include "fetch/source.h"
+#include "fetch/template.h"
+#include "fetch/url.h"
+#include "fs/mount_options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* A URL without the secrets in it. */
+static int refuse_url(struct fs_why *why, const char *url, const char *words)
+{
+        const char *separator = strstr(url, "://");
+        const char *authority = separator ? separator + 3 : url;
+        char shown[256];
+
+        /* An '@' behind the host: what looks like one may be half of a password. */
+        if (strchr(authority + strcspn(authority, "/?#"), '@'))
+                return fs_value_refuse(why, "...", words);
+        fetch_url_redact(url, shown, sizeof(shown));
+        return fs_value_refuse(why, shown, words);
+}
+
+static int add_origin(struct fs_options *options, const char *url, struct fs_why *why)
+{
+        const char *words;
+
+        if (fetch_template_check(url, &words) < 0)
+                return refuse_url(why, url, words);
+        if (options->origin_count == FS_ORIGINS_MAX)
+                return refuse_url(why, url, "too many origins");
+        options->origins[options->origin_count++] = url;
+        return 0;
+}
+
+static int add_catalog(struct fs_options *options, const char *path, struct fs_why *why)
+{
+        if (options->catalog_count == FS_CATALOGS_MAX)
+                return fs_value_refuse(why, path, "too many catalogs");
+        options->catalogs[options->catalog_count++] = path;
+        return 0;
+}
+
+static int set_cache(struct fs_options *options, const char *path, struct fs_why *why)
+{
+        if (strlen(path) >= PATH_MAX)
+                return fs_value_refuse(why, path, "not a path");
+        options->cache = path;
+        return 0;
+}
+
+static int set_user(struct fs_options *options, const char *user, struct fs_why *why)
+{
+        (void)why;
+        options->user = user;
+        return 0;
+}
+
+static int set_proxy(struct fs_options *options, const char *url, struct fs_why *why)
+{
+        const char *words;
+
+        if (fetch_url_check_proxy(url, &words) < 0)
+                return refuse_url(why, url, words);
+        options->proxy = url;
+        return 0;
+}
+
+static int add_deny_net(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        const char *words;
+
+        if (strcmp(text, "none") == 0) {
+                options->deny_net_count = 0;
+                return 0;
+        }
+        if (options->deny_net_count == FS_DENY_NETS_MAX)
+                return fs_value_refuse(why, text, "too many networks");
+        if (fetch_net_parse(text, &options->deny_nets[options->deny_net_count], &words) < 0)
+                return fs_value_refuse(why, text, words);
+        options->deny_net_count++;
+        return 0;
+}
+
+/* A worker finds out by itself, as the user that has to read it. */
+static int set_ca(struct fs_options *options, const char *path, struct fs_why *why)
+{
+        if (!options->of_worker && access(path, R_OK) < 0) {
+                fs_value_refuse(why, path, strerror(errno));
+                return 1;
+        }
+        options->ca_file = path;
+        return 0;
+}
+
+static int set_log_level(struct fs_options *options, const char *word, struct fs_why *why)
+{
+        static const struct {
+                const char *word;
+                int priority;
+        } levels[] = {
+            {"error", LOG_ERR}, {"warning", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+
+        for (unsigned i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+                if (strcmp(word, levels[i].word) == 0) {
+                        options->log_level = levels[i].priority;
+                        return 0;
+                }
+        }
+        return fs_value_refuse(why, word, "error, warning, info or debug");
+}
+
+static int set_max_asset_size(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        uint64_t size;
+
+        if (fs_parse_size(text, &size) < 0 || size == 0)
+                return fs_value_refuse(why, text, "not a size (1024, 10K, 8G, ...)");
+        options->max_asset_size = size;
+        return 0;
+}
+
+static int set_max_downloads(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        return fs_parse_number(text, 1, 1024, &options->max_downloads, why);
+}
+
+static int set_connections(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        return fs_parse_number(text, 1, FETCH_CONNECTIONS_MOST, &options->connections, why);
+}
+
+static int set_retries(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        return fs_parse_number(text, 0, 100, &options->retries, why);
+}
+
+static int set_open_timeout(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        return fs_parse_number(text, 1, 604800, &options->open_timeout, why);
+}
+
+static int set_stall_timeout(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        return fs_parse_number(text, 1, 86400, &options->stall_timeout, why);
+}
+
+static int set_min_rate(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        return fs_parse_number(text, 1, 1u << 30, &options->min_rate, why);
+}
+
+#define PATH  .is_path = true
+#define FIXED .fixed = true
+#define MANY  .many = true
+
+const struct fs_setting fs_settings[] = {
+    {"user", "mount", "user", FIXED, .set = set_user},
+    {"ca", "mount", "ca", PATH, .set = set_ca},
+    {"proxy", "mount", "proxy", .set = set_proxy},
+    {"deny-net", "mount", "deny-net", MANY, .set = add_deny_net},
+    {"log-level", "mount", "log-level", .set = set_log_level},
+    {"o", "mount", "options", FIXED, .set = fs_mount_options_parse},
+    {"cache", "cache", "cache", PATH, FIXED, .set = set_cache},
+    {"max-asset-size", "limits", "max-asset-size", .set = set_max_asset_size},
+    {"max-downloads", "limits", "max-downloads", .set = set_max_downloads},
+    {"connections", "limits", "connections", .set = set_connections},
+    {"retries", "limits", "retries", .set = set_retries},
+    {"open-timeout", "limits", "open-timeout", .set = set_open_timeout},
+    {"stall-timeout", "limits", "stall-timeout", .set = set_stall_timeout},
+    {"min-rate", "limits", "min-rate", .set = set_min_rate},
+    {"origin", "origin", "url", .set = add_origin},
+    {"catalog", "catalog", "file", PATH, .set = add_catalog},
+};
+
+const unsigned fs_setting_count = sizeof(fs_settings) / sizeof(fs_settings[0]);
+
+_Static_assert(sizeof(fs_settings) / sizeof(fs_settings[0]) <= FS_SETTINGS_MAX, "bits of a set");
+
+void fs_settings_defaults(struct fs_options *options)
+{
+        struct fs_why why;
+
+        options->allow_other = geteuid() == 0;
+        options->log_level = LOG_INFO;
+        options->max_asset_size = UINT64_C(8) << 30;
+        options->max_downloads = 16;
+        options->connections = 8;
+        options->retries = 5;
+        options->stall_timeout = 30;
+        options->open_timeout = 1800;
+        options->min_rate = 10 * 1024;
+        /* Where clouds keep the credentials of a machine, for whoever asks from it. */
+        add_deny_net(options, "169.254.0.0/16", &why);
+        add_deny_net(options, "fe80::/10", &why);
+}
