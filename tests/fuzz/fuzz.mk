@@ -4,14 +4,14 @@
 
 FUZZ_SECONDS ?= 30
 
-fuzzers := catalog content_range retry_after sums template url
+fuzzers := catalog config content_range retry_after sums template url
 
 fuzz_programs := $(addprefix $(B)/tests/fuzz/replay/,$(fuzzers))
 fuzz_search   := $(addprefix $(B)/tests/fuzz/search/,$(fuzzers))
 fuzz          := $(B)/tests/fuzz_tests
 
 $(fuzz_programs): $(B)/tests/fuzz/replay/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o \
-                  $(libfetch) $(libcas)
+                  $(libfs) $(libfetch) $(libcas)
 	@mkdir -p $(@D)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ $(dep_libs)
@@ -25,7 +25,7 @@ check check-fuzz: export FUZZ_CORPUS := $(abspath tests/fuzz/corpus)
 check-fuzz: $(fuzz)
 	@tests/run $(fuzz)
 
-$(fuzz_search): $(B)/tests/fuzz/search/%: $(B)/tests/fuzz/%.o $(libfetch) $(libcas)
+$(fuzz_search): $(B)/tests/fuzz/search/%: $(B)/tests/fuzz/%.o $(libfs) $(libfetch) $(libcas)
 	@mkdir -p $(@D)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -fsanitize=fuzzer -o $@ $^ $(dep_libs)
