@@ -82,6 +82,7 @@ install: $(B)/assetfs
 	$(call at_prefix,scripts/systemd/mount.assetfs,$(DESTDIR)$(helper_dir)/mount.assetfs,755)
 	install -D -m 644 scripts/systemd/assetfs.sysusers $(DESTDIR)$(sysusers_dir)/assetfs.conf
 	install -D -m 644 scripts/systemd/assetfs.default $(DESTDIR)$(doc_dir)/assetfs.default
+	install -D -m 644 scripts/node.conf.example $(DESTDIR)$(doc_dir)/node.conf.example
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || scripts/systemd/ensure-user
 
 # The user stays, since the cache is its; so does the cache.
@@ -90,7 +91,7 @@ uninstall:
 	rm -f $(DESTDIR)$(unit_dir)/assetfs.service
 	rm -f $(DESTDIR)$(helper_dir)/mount.assetfs
 	rm -f $(DESTDIR)$(sysusers_dir)/assetfs.conf
-	rm -f $(DESTDIR)$(doc_dir)/assetfs.default
+	rm -f $(DESTDIR)$(doc_dir)/assetfs.default $(DESTDIR)$(doc_dir)/node.conf.example
 	@[ ! -d $(DESTDIR)$(doc_dir) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(doc_dir)
 
 clean:
