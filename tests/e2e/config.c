@@ -116,6 +116,21 @@ static int reload(const struct world *world, char output[1024])
         return world_run(output, 1024, "reload", world->mnt);
 }
 
+/* Neither process logs any more what is not an error. */
+static void expect_silence(struct world *world)
+{
+        char output[1024];
+        char hex[HEX];
+
+        world_asset(world, SIZE, hex);
+        write_config("[origin \"a\"]\nurl = file://%s/{sha256}\n[mount]\nlog-level = error\n",
+                     world->files);
+        cr_expect_eq(reload(world, output), 0, "%s", output);
+        cr_expect_eq(world_open(world_path(world, hex)), 0);
+        cr_expect_eq(world_logged(world, "event=fetched"), 2);
+        cr_expect_eq(world_logged(world, "event=reloaded"), 1);
+}
+
 /* The file's secrets are in no command line, and the worker needs no right to read it. */
 Test(config, reload_applies_origins_and_limits)
 {
@@ -149,6 +164,7 @@ Test(config, reload_applies_origins_and_limits)
         world_next_worker(&world, worker);
         world_asset(&world, SIZE, small);
         cr_expect_eq(world_open(world_path(&world, small)), 0);
+        expect_silence(&world);
         world_end(&world);
 }
 
