@@ -44,6 +44,7 @@ void fs_control_answer(struct fs_control *control, const char *line);
 
 /* Leaves the client to the worker behind the socket (fs/command.h), who answers it. */
 void fs_control_hand_over(struct fs_control *control, int worker);
+
 /* An answer that begins so is a success with something to be said. */
 #define FS_CONTROL_APPLIED "applied"
 
