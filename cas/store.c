@@ -15,12 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define TOUCH_SECONDS 60 /* how exact "last opened" is, and how often that is written at most */
 
 #define HASH_CHUNK (256 * 1024) /* bytes read at a time when a blob is re-hashed */
 
 struct cas_store {
         struct cas_layout layout;
+        atomic_llong touch_again; /* unix seconds; before, the disk refuses to keep times */
 };
 
 int cas_store_open(const struct cas_claim *claim, struct cas_store **ret, char why[CAS_WHY])
@@ -110,7 +114,35 @@ static int open_our_file(const struct cas_store *store, const char *hex, struct 
         return cas_io_steal_fd(&fd);
 }
 
-int cas_store_open_blob(const struct cas_store *store, const struct cas_digest *digest,
+/* Is the time it was opened last too old (or in the future: the clock was set)? */
+static bool wants_touch(const struct cas_store *store, const struct stat *st)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+        return (st->st_atim.tv_sec + TOUCH_SECONDS < now.tv_sec ||
+                st->st_atim.tv_sec > now.tv_sec + TOUCH_SECONDS) &&
+               atomic_load(&store->touch_again) <= now.tv_sec;
+}
+
+/*
+ * Notes that the blob is opened. The times change with it, ctime too; so this comes before
+ * the record is compared, and *st is what is compared: whatever changes the file later has
+ * a later ctime than the one that the opener keeps.
+ */
+static int touch(struct cas_store *store, int fd, struct stat *st)
+{
+        const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+
+        if (!wants_touch(store, st))
+                return 0;
+        /* A read-only cache, or a full one that copies on write: not asked at every open. */
+        if (futimens(fd, times) < 0)
+                atomic_store(&store->touch_again, (long long)time(NULL) + TOUCH_SECONDS);
+        return fstat(fd, st) < 0 ? -errno : 0;
+}
+
+int cas_store_open_blob(struct cas_store *store, const struct cas_digest *digest,
                         struct cas_blob *ret)
 {
         char hex[CAS_DIGEST_HEX + 1];
@@ -119,9 +151,10 @@ int cas_store_open_blob(const struct cas_store *store, const struct cas_digest *
         cas_digest_format(digest, hex);
 
         _cleanup_close_ int fd = open_our_file(store, hex, &st);
+        int r = fd < 0 ? fd : touch(store, fd, &st);
 
-        if (fd < 0)
-                return fd;
+        if (r < 0)
+                return r;
         if (!cas_record_valid(fd, digest, &st))
                 return -EUCLEAN;
         describe(&st, ret);
@@ -137,7 +170,8 @@ bool cas_store_unchanged(const struct cas_store *store, const struct cas_digest 
         struct stat st;
 
         cas_digest_format(digest, hex);
-        if (fstatat(store->layout.blobs, hex, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_our_file(&st))
+        if (fstatat(store->layout.blobs, hex, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_our_file(&st) ||
+            wants_touch(store, &st))
                 return false;
         describe(&st, &now);
         return now.inode == before->inode && now.size == before->size &&
@@ -287,7 +321,12 @@ int cas_store_clear_staging(const struct cas_store *store, const char *name)
 int cas_store_list(const struct cas_store *store, int (*each)(void *arg, const struct cas_digest *),
                    void *arg)
 {
-        int fd = openat(store->layout.blobs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return cas_store_list_dir(store->layout.blobs, each, arg);
+}
+
+int cas_store_list_dir(int blobs, int (*each)(void *arg, const struct cas_digest *), void *arg)
+{
+        int fd = openat(blobs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         int r = 0;
 

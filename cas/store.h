@@ -55,14 +55,16 @@ struct cas_blob {
 /*
  * Opens the blob: a regular file of our user with a valid record. -ENOENT where
  * there is nothing, -EUCLEAN where there is something else, which
- * cas_store_revalidate() settles. Never blocks on a fifo or a device.
+ * cas_store_revalidate() settles. Never blocks on a fifo or a device. The file's atime
+ * becomes now where it is older than a minute, as far as the disk lets it.
  */
-int cas_store_open_blob(const struct cas_store *store, const struct cas_digest *digest,
+int cas_store_open_blob(struct cas_store *store, const struct cas_digest *digest,
                         struct cas_blob *ret);
 
 /*
  * Is what stands under the name still the file that was opened before, with nothing of it
- * changed since? By one look; false whenever a real open would have to say.
+ * changed since? By one look; false whenever a real open would have to say, or has to note
+ * the time.
  */
 bool cas_store_unchanged(const struct cas_store *store, const struct cas_digest *digest,
                          const struct cas_blob *before);
@@ -100,6 +102,9 @@ int cas_store_refuse(const struct cas_store *store, const struct cas_digest *dig
  * in no order, verified or not; stops at the first that returns non-zero and returns it. */
 int cas_store_list(const struct cas_store *store, int (*each)(void *arg, const struct cas_digest *),
                    void *arg);
+
+/* The same of an open directory: for cas/inventory.c. */
+int cas_store_list_dir(int blobs, int (*each)(void *arg, const struct cas_digest *), void *arg);
 
 /* Where the blob's bytes came from, for people (cas_record_source). */
 int cas_store_source(const struct cas_store *store, const struct cas_digest *digest, char *ret,

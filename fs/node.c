@@ -167,6 +167,14 @@ static void decide(struct fs_nodes *nodes, struct node *node, const struct cas_b
         slot->passthrough = slot->backing_id != 0;
 }
 
+/* The same file, checked anew: to note that it was opened has changed its ctime. */
+static void follow(struct node *node, const struct cas_blob *blob, int32_t id,
+                   struct node_leftovers *left)
+{
+        node->slot->ctime = blob->ctime;
+        node_leave_id(left, id);
+}
+
 int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob, int32_t id,
                  uint64_t unique, bool replay, struct fs_node_opened *ret)
 {
@@ -187,7 +195,7 @@ int fs_node_open(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob 
         if (node->opens == 0)
                 decide(nodes, node, blob, id, &left);
         else
-                node_leave_id(&left, id);
+                follow(node, blob, id, &left);
 
         int r = fs_handle_take(nodes->handles, unique, nodeid, replay, &handle);
 

@@ -25,7 +25,7 @@ static unsigned mode_of(const char *name)
         return st.st_mode & 07777;
 }
 
-static int open_and_close(const struct cas_store *store, const struct cas_digest *digest)
+static int open_and_close(struct cas_store *store, const struct cas_digest *digest)
 {
         struct cas_blob blob;
         int r = cas_store_open_blob(store, digest, &blob);
@@ -36,7 +36,7 @@ static int open_and_close(const struct cas_store *store, const struct cas_digest
 }
 
 /* It is no blob, it is settled as wrong, and then nothing is there. */
-static void expect_refused(const struct cas_store *store, const struct cas_digest *digest)
+static void expect_refused(struct cas_store *store, const struct cas_digest *digest)
 {
         struct cas_blob blob;
 
@@ -277,6 +277,88 @@ Test(cas_store, published_blob_opens_with_its_size_and_bytes)
         close(blob.fd);
         cr_expect_eq(cas_store_look(store, &digest, &blob), CAS_VERIFIED);
         cr_expect_eq(blob.size, strlen(TEXT));
+        cas_store_free(store);
+}
+
+/* The blob was opened last at that time, as far as its file says. */
+static void set_opened(const struct cas_digest *digest, time_t when)
+{
+        const struct timespec times[2] = {{.tv_sec = when}, {.tv_nsec = UTIME_OMIT}};
+
+        cr_assert_eq(utimensat(AT_FDCWD, scratch_at(blob_at(digest).text).text, times, 0), 0);
+}
+
+static time_t opened_at(const struct cas_digest *digest)
+{
+        struct stat st;
+
+        cr_assert_eq(stat(scratch_at(blob_at(digest).text).text, &st), 0);
+        return st.st_atim.tv_sec;
+}
+
+Test(cas_store, open_notes_when_at_most_once_a_minute)
+{
+        struct cas_store *store = open_cache();
+        struct cas_digest digest = publish_text(store, TEXT);
+        time_t now = time(NULL);
+        struct cas_blob before;
+        struct cas_blob after;
+
+        cr_assert_eq(cas_store_look(store, &digest, &before), CAS_VERIFIED);
+        set_opened(&digest, now - 30);
+        cr_assert_eq(open_and_close(store, &digest), 0);
+        cr_expect_eq(opened_at(&digest), now - 30);
+        for (int days = -1; days <= 1; days += 2) { /* the clock may have been set */
+                set_opened(&digest, now + days * 86400);
+                cr_expect_eq(cas_store_look(store, &digest, &after), CAS_VERIFIED);
+                cr_expect_eq(opened_at(&digest), now + days * 86400, "a look is no open");
+                cr_assert_eq(open_and_close(store, &digest), 0);
+                cr_expect_geq(opened_at(&digest), now - 1);
+                cr_expect_leq(opened_at(&digest), time(NULL));
+        }
+        cr_expect_eq(cas_store_look(store, &digest, &after), CAS_VERIFIED, "the record holds");
+        cr_expect(after.mtime == before.mtime && after.inode == before.inode);
+        cas_store_free(store);
+}
+
+/* What an opener keeps is of after the note, and a note is due again after a minute. */
+Test(cas_store, unchanged_is_said_of_a_blob_whose_open_was_noted)
+{
+        struct cas_store *store = open_cache();
+        struct cas_digest digest = publish_text(store, TEXT);
+        struct cas_blob blob;
+
+        set_opened(&digest, 1000);
+        usleep(20000); /* a tick of coarse file times */
+        cr_assert_eq(cas_store_open_blob(store, &digest, &blob), 0);
+        close(blob.fd);
+        cr_expect(cas_store_unchanged(store, &digest, &blob));
+        set_opened(&digest, time(NULL) - 120);
+        cr_assert_eq(cas_store_look(store, &digest, &blob), CAS_VERIFIED);
+        cr_expect_not(cas_store_unchanged(store, &digest, &blob), "only an open notes it");
+        cas_store_free(store);
+}
+
+/* A disk that keeps no times is not asked at every open, and costs none its short way. */
+Test(cas_store, open_goes_without_a_note_where_the_disk_takes_none)
+{
+        struct cas_store *store = open_cache();
+        struct cas_digest digest = publish_text(store, TEXT);
+        struct cas_blob blob;
+        char command[700];
+
+        set_opened(&digest, 1000);
+        snprintf(command, sizeof(command), "chattr +i '%s' 2>/dev/null",
+                 scratch_at(blob_at(&digest).text).text);
+        if (system(command) != 0)
+                cr_skip_test("this file system has no immutable files");
+        cr_expect_eq(cas_store_open_blob(store, &digest, &blob), 0);
+        cr_expect(cas_store_unchanged(store, &digest, &blob));
+        cr_expect_eq(opened_at(&digest), 1000);
+        close(blob.fd);
+        snprintf(command, sizeof(command), "chattr -i '%s'",
+                 scratch_at(blob_at(&digest).text).text);
+        cr_assert_eq(system(command), 0);
         cas_store_free(store);
 }
 

@@ -341,6 +341,23 @@ Test(fs_node, node_with_a_kept_id_knows_its_blob)
         cr_expect_not(fs_node_kept(nodes, nodeid, &kept), "it is read through us");
 }
 
+/* To note that a blob is opened changes its ctime: whoever opens it while it is open keeps
+ * the later one, or every open from then on would be a long one. */
+Test(fs_node, open_of_an_open_node_keeps_the_later_ctime)
+{
+        uint64_t nodeid = lookup(1);
+        struct cas_blob blob = blob_of(1);
+        struct cas_blob kept = {0};
+        struct fs_node_opened opened;
+
+        blob.ctime = 5;
+        cr_assert_eq(fs_node_open(nodes, nodeid, &blob, 7, 51, false, &opened), 0);
+        blob.ctime = 6;
+        cr_assert_eq(fs_node_open(nodes, nodeid, &blob, 0, 53, false, &opened), 0);
+        cr_assert(fs_node_kept(nodes, nodeid, &kept));
+        cr_expect_eq(kept.ctime, 6);
+}
+
 Test(fs_node, fault_39_another_blob_gets_another_node_while_the_old_one_is_open)
 {
         uint64_t old = lookup(1);
