@@ -5,10 +5,6 @@
 
 const char fs_options_usage[] =
     "usage: assetfs mount [-c FILE] [OPTION]... MOUNTPOINT\n"
-    "       assetfs reload MOUNTPOINT     a new worker, of the binary now installed, with the\n"
-    "                                     configuration and the catalogs as they are now\n"
-    "       assetfs check-config FILE     is it a good one?\n"
-    "       assetfs --help | --version\n"
     "\n"
     "Shows assets as MOUNTPOINT/<sha256>. The first open downloads and verifies one;\n"
     "from then on it is a local file.\n"

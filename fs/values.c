@@ -3,6 +3,8 @@
  */
 #include "fs/values.h"
 
+#include "fs/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,4 +48,15 @@ int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *r
         }
         *ret = (unsigned)value;
         return 0;
+}
+
+int fs_parse_option_number(const char *option, const char *text, unsigned least, unsigned most,
+                           unsigned *ret)
+{
+        struct fs_why why;
+        int status = fs_parse_number(text, least, most, ret, &why);
+
+        if (status)
+                fs_fail("%s %s", option, why.text);
+        return status;
 }

@@ -23,4 +23,8 @@ int fs_parse_size(const char *text, uint64_t *ret);
 int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *ret,
                     struct fs_why *why);
 
+/* The same of a verb's option: a refusal is said on stderr, as "OPTION VALUE: WORDS". */
+int fs_parse_option_number(const char *option, const char *text, unsigned least, unsigned most,
+                           unsigned *ret);
+
 #endif

@@ -472,6 +472,15 @@ Test(process, failures_are_one_line)
             {"mount", "--origin", "file:///{sha256}", "-o", "nonsense", "/tmp"},
             {"mount", "--nonsense", "/tmp"},
             {"nonsense"},
+            {"help", "worker"},
+            {"status"},
+            {"status", "--json", "--watch", "/tmp"},
+            {"status", "--watch=0", "/tmp"},
+            {"ls"},
+            {"ls", "--cache", "/tmp", "/tmp"},
+            {"prefetch", "/tmp"},
+            {"prefetch", "--jobs", "0", "/tmp", "name"},
+            {"cancel", "/tmp"},
         };
 
         world_begin(&world);
@@ -493,13 +502,27 @@ Test(process, failures_are_one_line)
 
 Test(process, help_is_asked_for_and_succeeds)
 {
-        static const char *const asked[][4] = {
-            {"--help"}, {"-h"}, {"mount", "--help"}, {"mount", "-h"}};
+        static const struct {
+                const char *const asked[4];
+                const char *told;
+        } cases[] = {
+            {{"--help"}, "  prefetch "},
+            {{"-h"}, "  status "},
+            {{"help"}, "  ls "},
+            {{"mount", "--help"}, "--max-asset-size SIZE"},
+            {{"mount", "-h"}, "--max-asset-size SIZE"},
+            {{"help", "mount"}, "--max-asset-size SIZE"},
+            {{"prefetch", "--help"}, "--jobs N"},
+            {{"status", "-h"}, "--watch"},
+            {{"cancel", "--help"}, "ECANCELED"},
+            {{"reload", "--help"}, "usage: assetfs reload"},
+            {{"ls", "--help"}, "--cache DIR"},
+        };
         char output[8192];
 
-        for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-                cr_expect_eq((world_run)(output, sizeof(output), asked[i]), 0);
-                cr_expect(strstr(output, "--max-asset-size SIZE"), "%s", output);
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                cr_expect_eq((world_run)(output, sizeof(output), cases[i].asked), 0);
+                cr_expect(strstr(output, cases[i].told), "%zu: %s", i, output);
         }
 }
 
