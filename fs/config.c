@@ -336,25 +336,28 @@ static const char *complaint(const struct stat *st)
 int fs_config_read(const char *path, char **ret, struct fs_refusals *refusals)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        _cleanup_free_ char *text = malloc(FS_CONFIG_BYTES + 2);
         const char *words;
         struct stat st;
+        int status = 0;
         ssize_t got;
+        char *text;
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return fs_refuse(refusals, 1, "%s: %s", path, strerror(errno));
         words = complaint(&st);
         if (words)
                 return fs_refuse(refusals, FS_USAGE_ERROR, "%s: %s", path, words);
+        text = calloc(1, FS_CONFIG_BYTES + 2);
         got = text ? cas_io_read_at(fd, text, FS_CONFIG_BYTES + 1, 0) : -ENOMEM;
         if (got < 0)
-                return fs_refuse(refusals, 1, "%s: %s", path, strerror((int)-got));
-        if (got > FS_CONFIG_BYTES)
-                return fs_refuse(refusals, FS_USAGE_ERROR, "%s: larger than 1 MiB", path);
-        text[got] = '\0';
-        if (strlen(text) != (size_t)got)
-                return fs_refuse(refusals, FS_USAGE_ERROR, "%s: a NUL byte: not a text", path);
-        *ret = text;
-        text = NULL;
-        return 0;
+                status = fs_refuse(refusals, 1, "%s: %s", path, strerror((int)-got));
+        else if (got > FS_CONFIG_BYTES) /* it has grown */
+                status = fs_refuse(refusals, FS_USAGE_ERROR, "%s: larger than 1 MiB", path);
+        else if (strlen(text) != (size_t)got)
+                status = fs_refuse(refusals, FS_USAGE_ERROR, "%s: a NUL byte: not a text", path);
+        else
+                *ret = text;
+        if (status)
+                free(text);
+        return status;
 }

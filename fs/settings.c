@@ -187,7 +187,7 @@ _Static_assert(sizeof(fs_settings) / sizeof(fs_settings[0]) <= FS_SETTINGS_MAX, 
 
 void fs_settings_defaults(struct fs_options *options)
 {
-        struct fs_why why;
+        struct fs_why why = {""};
 
         options->allow_other = geteuid() == 0;
         options->log_level = LOG_INFO;

@@ -189,21 +189,23 @@ static void announce(struct supervisor *s)
         fs_notify("READY=1");
 }
 
-/* The worker of a reload serves. */
+/* The worker of a reload serves. `stale`: by the catalogs before. */
 static void accept_reload(struct supervisor *s, bool stale)
 {
-        char line[256] = "ok";
+        const char *remount = s->config.remount;
+        char line[400];
 
         fs_kept_config_accept(&s->config);
         fs_log_set_level(s->config.log_level);
-        if (s->config.remount[0])
-                snprintf(line, sizeof(line), FS_CONTROL_APPLIED "; these need a remount: %s",
-                         s->config.remount);
-        fs_log(LOG_INFO, "event=reloaded%s%s%s", s->config.remount[0] ? " need-remount=\"" : "",
-               s->config.remount, s->config.remount[0] ? "\"" : "");
-        fs_control_answer(&s->control, stale ? "a catalog was refused (the log says which and "
-                                               "why); the last good one goes on"
-                                             : line);
+        fs_log(LOG_INFO, "event=reloaded%s%s%s", *remount ? " need-remount=\"" : "", remount,
+               *remount ? "\"" : "");
+        snprintf(line, sizeof(line), "%s%s%s",
+                 stale      ? "a catalog was refused (the log says which and why); the last good "
+                              "one goes on"
+                 : *remount ? FS_CONTROL_APPLIED
+                            : "ok",
+                 *remount ? "; these need a remount: " : "", remount);
+        fs_control_answer(&s->control, line);
 }
 
 static void on_ready(struct supervisor *s, bool stale)
