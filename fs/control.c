@@ -76,9 +76,10 @@ void fs_control_close(struct fs_control *control, int root, const struct fs_acco
 static void say(int client, const char *line)
 {
         char text[512];
-        int length = snprintf(text, sizeof(text), "%s\n", line);
 
-        send(client, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        snprintf(text, sizeof(text) - 1, "%s", line);
+        strcat(text, "\n");
+        send(client, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static bool may_speak(const struct fs_control *control, int client)

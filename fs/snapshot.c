@@ -10,8 +10,11 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
+
+#define COPY_BYTES (1u << 30) /* in one call, at most */
 
 struct head {
         uint64_t valid;
@@ -50,6 +53,23 @@ int fs_snapshot_write(int fd, const struct fetch_catalog_text *texts, size_t cou
                 r = cas_io_write_at(fd, &head, sizeof(head), 0);
         }
         return r;
+}
+
+int fs_snapshot_copy(int fd)
+{
+        int copy = memfd_create("assetfs-catalogs", MFD_CLOEXEC);
+        off_t offset = 0;
+        ssize_t sent = 1;
+
+        while (copy >= 0 && sent > 0)
+                sent = sendfile(copy, fd, &offset, COPY_BYTES);
+        if (copy < 0 || sent < 0) {
+                int r = -errno;
+
+                cas_io_close_at(&copy);
+                return r;
+        }
+        return copy;
 }
 
 static int read_all(int fd, void *bytes, uint64_t length, uint64_t offset)

@@ -13,6 +13,10 @@
 /* Replaces what is there. 0 or -errno. */
 int fs_snapshot_write(int fd, const struct fetch_catalog_text *texts, size_t count);
 
+/* A new memfd with the same in it, for a worker that is only tried: what it writes is dropped
+ * together with it. -errno. */
+int fs_snapshot_copy(int fd);
+
 /* Exactly `count` texts into `ret`, to be freed with fetch_catalog_texts_free(). -ENODATA:
  * there are none, or not so many. */
 int fs_snapshot_read(int fd, size_t count, struct fetch_catalog_text *ret);

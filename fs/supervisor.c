@@ -17,6 +17,7 @@
 #include "fs/mount.h"
 #include "fs/mountpoint.h"
 #include "fs/notify.h"
+#include "fs/snapshot.h"
 #include "fs/watchdog.h"
 
 #include <errno.h>
@@ -53,6 +54,7 @@ struct supervisor {
         int memory_fd;
         struct cas_claim claim;
         int catalogs_fd;
+        int catalogs_before; /* while a reload is tried: the last good ones; else -1 */
         struct fs_kept_config config;
 
         struct fs_account account;
@@ -195,6 +197,8 @@ static void accept_reload(struct supervisor *s, bool stale)
         const char *remount = s->config.remount;
         char line[400];
 
+        cas_io_close_at(&s->catalogs_before);
+        s->catalogs_before = -1;
         fs_kept_config_accept(&s->config);
         fs_log_set_level(s->config.log_level);
         fs_log(LOG_INFO, "event=reloaded%s%s%s", *remount ? " need-remount=\"" : "", remount,
@@ -298,6 +302,7 @@ static bool renew_config(struct supervisor *s)
 static void reload(struct supervisor *s)
 {
         int fresh;
+        int copy;
 
         if (s->fallback >= 0 || s->stopping || !s->announced) {
                 fs_control_answer(&s->control, "busy");
@@ -315,6 +320,12 @@ static void reload(struct supervisor *s)
                 close(fresh);
                 return;
         }
+        /* What is tried may keep catalogs which those before it cannot start by. */
+        copy = fs_snapshot_copy(s->catalogs_fd);
+        if (copy >= 0) {
+                s->catalogs_before = s->catalogs_fd;
+                s->catalogs_fd = copy;
+        }
         fs_log(LOG_INFO, "event=reloading binary=%s", fs_log_value(s->path).text);
         s->fallback = s->binary;
         s->binary = fresh;
@@ -331,6 +342,11 @@ static void fall_back(struct supervisor *s)
         s->fallback = -1;
         s->failures = 0;
         s->start_ms = 0;
+        if (s->catalogs_before >= 0) {
+                close(s->catalogs_fd);
+                s->catalogs_fd = s->catalogs_before;
+                s->catalogs_before = -1;
+        }
         fs_kept_config_revert(&s->config);
         fs_log(LOG_ERR,
                "event=reload-failed binary=%s cause=\"it does not serve; the old one goes "
@@ -652,7 +668,8 @@ static void tear_down(struct supervisor *s)
 
         close_sockets(s);
 
-        const int fds[] = {s->memory_fd, s->catalogs_fd, s->signals, s->binary, s->fallback};
+        const int fds[] = {s->memory_fd, s->catalogs_fd, s->catalogs_before,
+                           s->signals,   s->binary,      s->fallback};
 
         for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
                 cas_io_close_at(&fds[i]);
@@ -670,6 +687,7 @@ int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg
                                  .memory_fd = -1,
                                  .claim = {-1, -1},
                                  .catalogs_fd = -1,
+                                 .catalogs_before = -1,
                                  .config = {.fd = -1, .before = -1},
                                  .control = {.listener = -1, .client = -1},
                                  .signals = -1,

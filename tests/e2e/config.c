@@ -248,3 +248,32 @@ Test(config, reload_falls_back_with_the_configuration)
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
         world_end(&world);
 }
+
+/* Nor does what was only tried leave its catalogs behind, where those before it live by the
+ * last good one. */
+Test(config, reload_falls_back_with_the_catalogs)
+{
+        struct world world;
+        struct stat st;
+        char output[1024];
+        char one[2 * WORLD_PATH];
+        char two[2 * WORLD_PATH];
+        char hex[HEX];
+
+        begin(&world);
+        world_asset(&world, SIZE, hex);
+        snprintf(one, sizeof(one), "%s/one.json", world.dir);
+        snprintf(two, sizeof(two), "%s/two.json", world.dir);
+        world_text(one, "{\"assets\": {\"one\": {\"sha256\": \"%s\"}}}", hex);
+        world_text(two, "{\"assets\": {\"two\": {\"sha256\": \"%s\"}}}", hex);
+        write_config("[catalog \"1\"]\nfile = one.json\n");
+        world_mount(&world, "-c", path);
+        world_text(one, "{");
+        write_config("[catalog \"2\"]\nfile = two.json\n[catalog \"3\"]\nfile = two.json\n"
+                     "[mount]\nca = node.conf\n");
+        cr_expect_eq(reload(&world, output), 1);
+        cr_expect(strstr(output, "the old one goes on"), "%s", output);
+        cr_expect_eq(lstat(world_path(&world, "by-name/one"), &st), 0);
+        cr_expect_eq(world_logged(&world, "event=given-up"), 0);
+        world_end(&world);
+}
