@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -22,6 +24,16 @@
 #else
 #define SLOW_BUILD 0
 #endif
+
+/* Milliseconds of processor time of this process: how long something takes that only computes,
+ * whatever else the machine does. */
+static inline int64_t processor_ms(void)
+{
+        struct timespec used;
+
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+        return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
 
 struct scratch_path {
         char text[512];
