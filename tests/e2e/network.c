@@ -290,7 +290,7 @@ Test(network, fault_21_recovers_without_a_restart)
         world_mount(&world, "--origin", world_url(&world, "ok"));
         expect_failure(&world, hex, ENOENT, "HTTP 404");
         cr_assert_eq(rename(to, from), 0);
-        for (deadline = now_ms() + 5000; now_ms() < deadline; sleep_ms(50))
+        for (deadline = now_ms() + SURELY_MS; now_ms() < deadline; sleep_ms(50))
                 if (world_open(world_path(&world, hex)) == 0)
                         break;
         cr_expect(is_cached(&world, hex));
@@ -348,7 +348,7 @@ Test(network, fault_22_ipv6_dead_ipv4_alive)
         int64_t start = now_ms();
 
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
-        cr_expect_lt(now_ms() - start, 3000);
+        cr_expect_lt(now_ms() - start, 10000, "a connect that waits takes 15 s");
         world_end(&world);
 }
 
@@ -741,8 +741,8 @@ Test(network, fault_22_a_silent_resolver_holds_up_nobody)
         int64_t start = now_ms();
 
         world_unmount(&world);
-        cr_expect_lt(now_ms() - start, 2000);
-        cr_expect_eq(opener_result(&opener, 1000), ECANCELED);
+        cr_expect_lt(now_ms() - start, 4500, "a worker that does not end is killed after 5 s");
+        cr_expect_eq(opener_result(&opener, SURELY_MS), ECANCELED);
         close(server);
         world_end(&world);
 }
@@ -778,7 +778,7 @@ Test(network, open_timeout_ends_the_open_and_not_the_flight)
         cr_expect_eq(world_open(world_path(&world, hex)), ETIMEDOUT);
         cr_expect_str_eq(world_xattr(world_path(&world, hex), "user.assetfs.state"), "fetching");
         world_open_gate(&world);
-        for (int i = 0; i < 500 && !is_cached(&world, hex); i++)
+        for (int i = 0; i < SURELY_MS / 10 && !is_cached(&world, hex); i++)
                 sleep_ms(10);
         cr_expect(is_cached(&world, hex));
         cr_expect_eq(world_requests(&world, "GET /gate/"), 1);
@@ -803,10 +803,10 @@ Test(network, queued_flight_that_nobody_waits_for_is_dropped)
                 opener_parked(&openers[i]);
         }
         kill(openers[1].pid, SIGKILL);
-        cr_expect(opener_gone(&openers[1], 1000));
+        cr_expect(opener_gone(&openers[1], SURELY_MS));
         world_open_gate(&world);
-        cr_expect_eq(opener_result(&openers[0], 5000), 0);
-        cr_expect_eq(opener_result(&openers[2], 5000), 0);
+        cr_expect_eq(opener_result(&openers[0], SURELY_MS), 0);
+        cr_expect_eq(opener_result(&openers[2], SURELY_MS), 0);
         snprintf(prefix, sizeof(prefix), "GET /gate/%s", hex[1]);
         cr_expect_eq(world_requests(&world, prefix), 0);
         cr_expect_str_eq(world_xattr(world_path(&world, hex[1]), "user.assetfs.state"), "absent");

@@ -81,7 +81,8 @@ char process_state(pid_t pid)
 void opener_parked(const struct opener *opener)
 {
         char path[64];
-        int64_t deadline = now_ms() + 5000;
+        int64_t deadline = now_ms() + SURELY_MS;
+        char state;
 
         snprintf(path, sizeof(path), "/proc/%d/wchan", opener->pid);
         while (now_ms() < deadline) {
@@ -95,8 +96,11 @@ void opener_parked(const struct opener *opener)
                 if (strstr(wchan, "request_wait") || strstr(wchan, "fuse"))
                         break;
                 /* Where wchan is hidden: asleep in a syscall is as much as can be seen. */
-                if (process_state(opener->pid) == 'S' && (!wchan[0] || wchan[0] == '0'))
+                state = process_state(opener->pid);
+                if (state == 'S' && (!wchan[0] || wchan[0] == '0'))
                         break;
+                if (state == 'Z' || state == '?')
+                        break; /* it did not have to wait */
                 sleep_ms(2);
         }
         sleep_ms(30);

@@ -77,7 +77,7 @@ Test(process, fault_52_stale_mount_is_replaced)
         kill(world.daemon, SIGKILL);
         waitpid(world.daemon, NULL, 0);
         world.daemon = 0;
-        for (int i = 0; i < 200 && stat(world.mnt, &st) == 0; i++)
+        for (int i = 0; i < SURELY_MS / 5 && stat(world.mnt, &st) == 0; i++)
                 sleep_ms(5); /* the worker is being ended by the kernel */
         cr_expect_eq(stat(world.mnt, &st), -1);
         cr_expect_eq(errno, ENOTCONN);
@@ -138,17 +138,75 @@ Test(process, fault_54_a_thousand_openers_one_get)
         world_begin(&world);
         world_asset(&world, SIZE, hex);
         world_origin(&world);
-        world_mount(&world, "--origin", world_url(&world, "gate"));
+        /* A thousand processes may take longer to start than a transfer may stand still. */
+        world_mount(&world, "--origin", world_url(&world, "gate"), "--stall-timeout", "300");
         for (int i = 0; i < OPENERS; i++)
                 opener_start(&openers[i], world_path(&world, hex));
         opener_parked(&openers[OPENERS - 1]);
         world_open_gate(&world);
         for (int i = 0; i < OPENERS; i++)
-                opened += opener_result(&openers[i], 20000) == 0;
+                opened += opener_result(&openers[i], SURELY_MS) == 0;
         cr_expect_eq(opened, OPENERS);
         cr_expect_eq(world_requests(&world, "GET"), 1);
         free(openers);
         world_end(&world);
+}
+
+static void on_signal(int number)
+{
+        (void)number;
+}
+
+/* An opener with a handler for SIGINT and SIGURG and the like, without SA_RESTART. */
+static void handling_opener(struct opener *opener, const char *path)
+{
+        struct sigaction action = {.sa_handler = on_signal};
+        struct sigaction before[3];
+
+        sigaction(SIGINT, &action, &before[0]);
+        sigaction(SIGURG, &action, &before[1]);
+        sigaction(SIGCHLD, &action, &before[2]);
+        opener_start(opener, path);
+        sigaction(SIGINT, &before[0], NULL);
+        sigaction(SIGURG, &before[1], NULL);
+        sigaction(SIGCHLD, &before[2], NULL);
+}
+
+/* What does not interrupt an opener; it waits on. */
+static void make_noise(struct opener *opener)
+{
+        kill(opener->pid, SIGURG);
+        kill(opener->pid, SIGCHLD);
+        kill(opener->pid, SIGSTOP);
+        sleep_ms(50);
+        kill(opener->pid, SIGCONT);
+        cr_expect_eq(opener_result(opener, 300), -1, "noise goes by");
+}
+
+/* An opener that gets the signal, perhaps after some noise, is gone; and promptly. */
+static void expect_prompt_end(struct world *world, const char *hex, int signal, bool noise)
+{
+        int64_t took = INT64_MAX;
+
+        for (int i = 0; i < TRIES && took > PROMPT_MS; i++) {
+                struct opener opener;
+
+                handling_opener(&opener, world_path(world, hex));
+                opener_parked(&opener);
+                if (noise)
+                        make_noise(&opener);
+
+                int64_t start = now_ms();
+
+                kill(opener.pid, signal);
+                if (signal == SIGINT)
+                        cr_expect_eq(opener_result(&opener, SURELY_MS), EINTR);
+                else
+                        cr_expect(opener_gone(&opener, SURELY_MS), "signal %d, state %c", signal,
+                                  process_state(opener.pid));
+                took = now_ms() - start;
+        }
+        cr_expect_leq(took, PROMPT_MS, "signal %d: %jd ms", signal, (intmax_t)took);
 }
 
 Test(process, fault_56_openers_are_killed)
@@ -168,15 +226,16 @@ Test(process, fault_56_openers_are_killed)
         opener_start(&second, world_path(&world, hex));
         opener_parked(&second);
         kill(first.pid, SIGKILL);
-        cr_expect(opener_gone(&first, PROMPT_MS), "state %c", process_state(first.pid));
+        cr_expect(opener_gone(&first, SURELY_MS), "state %c", process_state(first.pid));
         cr_expect_eq(opener_result(&second, 200), -1, "the other one goes on waiting");
         kill(second.pid, SIGKILL);
-        cr_expect(opener_gone(&second, PROMPT_MS), "state %c", process_state(second.pid));
+        cr_expect(opener_gone(&second, SURELY_MS), "state %c", process_state(second.pid));
+        expect_prompt_end(&world, hex, SIGKILL, false);
         /* Nobody waits, and the flight goes on: who comes later joins it. */
         opener_start(&third, world_path(&world, hex));
         opener_parked(&third);
         world_open_gate(&world);
-        cr_expect_eq(opener_result(&third, 5000), 0);
+        cr_expect_eq(opener_result(&third, SURELY_MS), 0);
         cr_expect_eq(world_requests(&world, "GET"), 1);
         world_end(&world);
 }
@@ -194,9 +253,9 @@ Test(process, fault_56_the_flight_ends_without_openers)
         opener_start(&opener, world_path(&world, hex));
         opener_parked(&opener);
         kill(opener.pid, SIGKILL);
-        cr_expect(opener_gone(&opener, PROMPT_MS));
+        cr_expect(opener_gone(&opener, SURELY_MS));
         world_open_gate(&world);
-        for (int i = 0; i < 500 && access(world_blob(&world, hex), F_OK) != 0; i++)
+        for (int i = 0; i < SURELY_MS / 10 && access(world_blob(&world, hex), F_OK) != 0; i++)
                 sleep_ms(10);
         cr_expect_eq(access(world_blob(&world, hex), F_OK), 0);
         world_end(&world);
@@ -209,6 +268,7 @@ Test(process, fault_57_hits_beside_500_parked_opens)
         struct opener *openers = calloc(OPENERS, sizeof(*openers));
         char hit[HEX];
         char name[HEX];
+        int late = 0;
 
         world_begin(&world);
         world_asset(&world, SIZE, hit);
@@ -216,7 +276,7 @@ Test(process, fault_57_hits_beside_500_parked_opens)
         world_mount(&world, "--origin", world_url(&world, "ok"));
         cr_assert_eq(world_open(world_path(&world, hit)), 0);
         world_unmount(&world);
-        world_mount(&world, "--origin", world_url(&world, "silent"));
+        world_mount(&world, "--origin", world_url(&world, "silent"), "--stall-timeout", "300");
         for (int i = 0; i < OPENERS; i++) {
                 snprintf(name, sizeof(name), "%064x", i + 1);
                 opener_start(&openers[i], world_path(&world, name));
@@ -226,15 +286,16 @@ Test(process, fault_57_hits_beside_500_parked_opens)
                 int64_t start = now_ms();
 
                 cr_expect_eq(world_open(world_path(&world, hit)), 0);
-                cr_expect_lt(now_ms() - start, 200);
+                late += now_ms() - start >= 200;
         }
-        cr_expect_eq(world_shell("timeout 1 ls '%s' >/dev/null && timeout 1 df '%s' >/dev/null",
+        cr_expect_leq(late, 10, "%d of 20 hits were late", late);
+        cr_expect_eq(world_shell("timeout 30 ls '%s' >/dev/null && timeout 30 df '%s' >/dev/null",
                                  world.mnt, world.mnt),
                      0);
         for (int i = 0; i < OPENERS; i++)
                 kill(openers[i].pid, SIGKILL);
         for (int i = 0; i < OPENERS; i++)
-                cr_expect(opener_gone(&openers[i], 2000));
+                cr_expect(opener_gone(&openers[i], SURELY_MS));
         free(openers);
         /* The silent origin's flights go on; they end with the daemon. */
         world_unmount(&world);
@@ -292,35 +353,16 @@ Test(process, fault_71_dead_origin_disturbs_nobody_else)
         cr_expect_eq(
             world_shell("ls '%s' >/dev/null && find '%s' >/dev/null", world.mnt, world.mnt), 0);
         cr_expect_eq(world_open(world_path(&world, hit)), 0);
-        cr_expect_lt(now_ms() - start, 1000);
+        cr_expect_lt(now_ms() - start, 4000, "what waits for the origin takes 5 s");
         cr_expect_neq(process_state(one), 'D');
         cr_expect_neq(process_state(two), 'D');
         kill(killed, SIGKILL);
-        cr_expect_eq(wait_status(killed, PROMPT_MS), 128 + SIGKILL);
-        cr_expect_eq(wait_status(one, 6000), ETIMEDOUT);
-        cr_expect_eq(wait_status(two, 6000), ETIMEDOUT);
-        cr_expect_lt(now_ms() - start, 6000);
+        cr_expect_eq(wait_status(killed, SURELY_MS), 128 + SIGKILL);
+        cr_expect_eq(waitpid(one, NULL, WNOHANG), 0, "it was gone before the others had an answer");
+        cr_expect_eq(wait_status(one, SURELY_MS), ETIMEDOUT);
+        cr_expect_eq(wait_status(two, SURELY_MS), ETIMEDOUT);
+        cr_expect_lt(now_ms() - start, 15000, "5 s, and what the machine adds");
         world_end(&world);
-}
-
-static void on_signal(int number)
-{
-        (void)number;
-}
-
-/* An opener with a handler for SIGINT and SIGURG and the like, without SA_RESTART. */
-static void handling_opener(struct opener *opener, const char *path)
-{
-        struct sigaction action = {.sa_handler = on_signal};
-        struct sigaction before[3];
-
-        sigaction(SIGINT, &action, &before[0]);
-        sigaction(SIGURG, &action, &before[1]);
-        sigaction(SIGCHLD, &action, &before[2]);
-        opener_start(opener, path);
-        sigaction(SIGINT, &before[0], NULL);
-        sigaction(SIGURG, &before[1], NULL);
-        sigaction(SIGCHLD, &before[2], NULL);
 }
 
 Test(process, fault_72_noise_does_not_interrupt)
@@ -333,25 +375,8 @@ Test(process, fault_72_noise_does_not_interrupt)
         world_asset(&world, SIZE, hex);
         world_origin(&world);
         world_mount(&world, "--origin", world_url(&world, "gate"));
-        for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-                struct opener opener;
-
-                handling_opener(&opener, world_path(&world, hex));
-                opener_parked(&opener);
-                kill(opener.pid, SIGURG);
-                kill(opener.pid, SIGCHLD);
-                kill(opener.pid, SIGSTOP);
-                sleep_ms(50);
-                kill(opener.pid, SIGCONT);
-                cr_expect_eq(opener_result(&opener, 300), -1, "noise goes by");
-
-                kill(opener.pid, ends[i]);
-                if (ends[i] == SIGINT)
-                        cr_expect_eq(opener_result(&opener, PROMPT_MS), EINTR);
-                else
-                        cr_expect(opener_gone(&opener, PROMPT_MS), "signal %d, state %c", ends[i],
-                                  process_state(opener.pid));
-        }
+        for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+                expect_prompt_end(&world, hex, ends[i], true);
 
         /* And the one that only ever saw noise gets its file. */
         struct opener patient;
@@ -363,7 +388,7 @@ Test(process, fault_72_noise_does_not_interrupt)
                 sleep_ms(5);
         }
         world_open_gate(&world);
-        cr_expect_eq(opener_result(&patient, 5000), 0);
+        cr_expect_eq(opener_result(&patient, SURELY_MS), 0);
         world_end(&world);
 }
 
@@ -381,7 +406,7 @@ Test(process, fault_48_sigterm_gives_waiters_an_errno)
         opener_start(&opener, world_path(&world, hex));
         opener_parked(&opener);
         world_unmount(&world);
-        cr_expect_eq(opener_result(&opener, 2000), ECANCELED);
+        cr_expect_eq(opener_result(&opener, SURELY_MS), ECANCELED);
         world_end(&world);
 }
 
@@ -406,7 +431,7 @@ Test(process, fault_48_sigterm_with_open_files_ends_too)
 static void expect_end(struct world *world)
 {
         int status = -1;
-        int64_t deadline = now_ms() + 5000;
+        int64_t deadline = now_ms() + SURELY_MS;
 
         while (waitpid(world->daemon, &status, WNOHANG) == 0 && now_ms() < deadline)
                 sleep_ms(5);
@@ -454,7 +479,7 @@ Test(process, background)
                      0);
         cr_expect_eq(world_shell("umount '%s'", world.mnt), 0);
         /* Its lock is free again: it is gone. */
-        cr_expect_eq(world_shell("flock -w 5 '%s/lock' true", world.cache), 0);
+        cr_expect_eq(world_shell("flock -w 30 '%s/lock' true", world.cache), 0);
         world_end(&world);
 }
 
@@ -553,6 +578,6 @@ Test(process, not_root)
                         world.dir, world.files, world.mnt, hex);
 
         cr_expect_eq(status, 0, "step %d", status);
-        cr_expect_eq(world_shell("flock -w 5 '%s/user/cache/lock' true", world.dir), 0);
+        cr_expect_eq(world_shell("flock -w 30 '%s/user/cache/lock' true", world.dir), 0);
         world_end(&world);
 }

@@ -42,7 +42,7 @@ static bool is_connected(int port)
 /* Until bytes of a slow body have come over a connection to that port. */
 static void wait_for_transfer(int port)
 {
-        int64_t deadline = now_ms() + 15000;
+        int64_t deadline = now_ms() + SURELY_MS;
 
         while (!is_connected(port)) {
                 cr_assert(now_ms() < deadline, "nobody connects to port %d", port);

@@ -26,7 +26,7 @@
 static bool start_server(pid_t *ret, const char *log, int port, int signal_at_death,
                          const char *const *argv)
 {
-        int64_t deadline = now_ms() + 10000;
+        int64_t deadline = now_ms() + SURELY_MS;
         pid_t pid = fork();
 
         cr_assert(pid >= 0);
@@ -259,7 +259,7 @@ static int haproxy_sessions(const struct haproxy *haproxy)
 
 void haproxy_cut(const struct haproxy *haproxy)
 {
-        int64_t deadline = now_ms() + 10000;
+        int64_t deadline = now_ms() + SURELY_MS;
         char text[256];
 
         while (haproxy_sessions(haproxy) == 0) {

@@ -141,7 +141,7 @@ bool world_answers(int port)
 /* false: it ended, since somebody else took a port between our look and its bind. */
 static bool try_nginx(struct world *world, const char *config, int log)
 {
-        int64_t deadline = now_ms() + 10000;
+        int64_t deadline = now_ms() + SURELY_MS;
 
         world->http_port = world_free_port();
         world->https_port = world_free_port();

@@ -284,7 +284,7 @@ pid_t world_worker(const struct world *world)
 pid_t world_next_worker(const struct world *world, pid_t before)
 {
         char words[64];
-        int64_t deadline = now_ms() + 10000;
+        int64_t deadline = now_ms() + SURELY_MS;
         pid_t worker;
 
         do {
@@ -353,7 +353,7 @@ void(world_mount)(struct world *world, const char *const *args)
             "mount",  "-f",        "--cache",     world->cache,
             "--user", WORKER_USER, "--retries=0", more && *more ? more : NULL,
             NULL};
-        int64_t deadline = now_ms() + 10000;
+        int64_t deadline = now_ms() + SURELY_MS;
         int mounts = world_logged(world, "event=mounted");
         int log = open(world->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
@@ -382,7 +382,7 @@ void(world_mount)(struct world *world, const char *const *args)
 
 void world_unmount(struct world *world)
 {
-        int64_t deadline = now_ms() + 10000;
+        int64_t deadline = now_ms() + SURELY_MS;
         int status = -1;
 
         if (!world->daemon)
@@ -432,7 +432,7 @@ static int waiting(const struct world *world)
  * connections for reuse, which the idle daemon did not have yet. */
 static void check_idle(const struct world *world)
 {
-        int64_t deadline = now_ms() + 5000;
+        int64_t deadline = now_ms() + SURELY_MS;
         unsigned descriptors = 0;
         unsigned threads = 0;
         int requests = 0;
