@@ -1,7 +1,7 @@
 /*
  * Lines about one opener: who waits, and who was refused and why. Nobody but an operator
- * who looks for a fault wants them, so they are LOG_DEBUG; what the cache's disk is to
- * blame for is an error, since no download says it.
+ * who looks for a fault wants them, so they are LOG_DEBUG; a cache that cannot be looked
+ * into is an error, since no download says it.
  */
 #ifndef FS_LOG_OPEN_H
 #define FS_LOG_OPEN_H
@@ -15,7 +15,8 @@ void fs_log_open_parked(fuse_req_t req, const struct cas_digest *digest);
 void fs_log_open_refused(fuse_req_t req, const struct cas_digest *digest, int error,
                          const char *cause);
 
-/* It gets what fs_errno_of_disk() makes of the negative `error`. Before the answer. */
-void fs_log_open_disk(fuse_req_t req, const struct cas_digest *digest, int error);
+/* Who opens or stats it gets what fs_errno_of_disk() makes of the negative `error`. Before the
+ * answer. */
+void fs_log_cache_failed(fuse_req_t req, const struct cas_digest *digest, int error);
 
 #endif

@@ -103,6 +103,12 @@ static int stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_d
         return size != CAS_SIZE_UNKNOWN || listed ? STAT_KNOWN : STAT_GUESS;
 }
 
+static void refuse_look(fuse_req_t req, const struct cas_digest *digest, int error)
+{
+        fs_log_cache_failed(req, digest, error);
+        fuse_reply_err(req, fs_errno_of_disk(error));
+}
+
 static void lookup_asset(fuse_req_t req, const struct cas_digest *digest)
 {
         struct fs_server *server = fuse_req_userdata(req);
@@ -117,7 +123,7 @@ static void lookup_asset(fuse_req_t req, const struct cas_digest *digest)
 
         if (r < 0) {
                 fs_node_forget(server->nodes, entry.ino, 1);
-                fuse_reply_err(req, fs_errno_of_disk(r));
+                refuse_look(req, digest, r);
                 return;
         }
         entry.entry_timeout = entry.attr_timeout;
@@ -195,7 +201,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         int r = stat_now(server, ino, &digest, &st, &timeout);
 
         if (r < 0) {
-                fuse_reply_err(req, fs_errno_of_disk(r));
+                refuse_look(req, &digest, r);
                 return;
         }
         if (r == STAT_GUESS) {
@@ -223,7 +229,7 @@ void fs_answer_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *
         int r = stat_now(server, ino, digest, &st, &timeout);
 
         if (r < 0) {
-                fuse_reply_err(req, fs_errno_of_disk(r));
+                refuse_look(req, digest, r);
                 return;
         }
         if (r == STAT_GUESS)
@@ -233,7 +239,7 @@ void fs_answer_getattr(fuse_req_t req, fuse_ino_t ino, const struct cas_digest *
 
 static void refuse_for_disk(fuse_req_t req, const struct fs_hit *hit, int error)
 {
-        fs_log_open_disk(req, &hit->digest, error);
+        fs_log_cache_failed(req, &hit->digest, error);
         fs_hit_refuse(req, hit, fs_errno_of_disk(error));
 }
 

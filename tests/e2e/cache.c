@@ -358,6 +358,9 @@ Test(cache, fault_43_out_of_descriptors_is_not_absence)
         }
         limit_descriptors(worker, "1024");
         cr_expect_eq(world_requests(&world, ""), asked);
+        /* No download failed that could have said why. */
+        cr_expect_geq(world_logged(&world, "event=cache-failed"), 6);
+        cr_expect_geq(world_logged(&world, " errno=ENFILE cause=\"Too many open files\""), 6);
         cr_expect_eq(stat(world_path(&world, hex), &st), 0);
         cr_expect_eq(st.st_size, SIZE);
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
