@@ -56,15 +56,18 @@ $(hostile): $(call objects,tests/hostile) $(libcas)
 unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
 
 include tests/boot/boot.mk
+include tests/docs/docs.mk
 -include tests/fuzz/fuzz.mk
 
 check-unit: $(unit_binaries)
 	@tests/run $(unit_binaries)
 
-check: $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(e2e) $(origin) $(fuzz) $(boot)
+check: $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(e2e) $(origin) $(fuzz) $(boot) \
+       $(docs)
 	@ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
 	        ASSETFS_KILLABLE=$(abspath $(killable)) ASSETFS_NEXT=$(abspath $(next)) \
-	        HOSTILE_WORKER=$(abspath $(hostile)) tests/run $(unit_binaries) $(fuzz) $(e2e) $(boot)
+	        HOSTILE_WORKER=$(abspath $(hostile)) tests/run $(unit_binaries) $(fuzz) $(e2e) $(boot) \
+	        $(docs)
 
 check-asan:
 	@$(MAKE) --no-print-directory B=.build/asan SANITIZE=address,undefined \
@@ -87,10 +90,10 @@ demo: $(B)/assetfs
 .PHONY: check check-unit check-asan check-tsan check-tsan-unit demo
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
-                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/bench/*.c \
-                      tests/fuzz/*.c tests/fuzz/check/*.c)
+                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c \
+                      tests/bench/*.c tests/fuzz/*.c tests/fuzz/check/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h \
-                      tests/fuzz/*.h tests/bench/*.h)
+                      tests/fuzz/*.h tests/bench/*.h tests/boot/*.h)
 scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run \
            tests/bench/lib tests/bench/sides tests/bench/warm tests/bench/cold \
            tests/bench/threshold .ci/run
