@@ -98,13 +98,16 @@ scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo test
            tests/bench/lib tests/bench/sides tests/bench/warm tests/bench/cold \
            tests/bench/threshold .ci/run
 
-lint: lint-format lint-shell lint-cppcheck lint-tidy
+lint: lint-format lint-shell lint-yaml lint-cppcheck lint-tidy
 
 lint-format:
 	clang-format --dry-run -Werror $(sources) $(headers)
 
 lint-shell:
 	shellcheck -x $(scripts)
+
+lint-yaml:
+	yamllint -s -d '{extends: relaxed, rules: {line-length: {max: 110}}}' scripts/kubernetes
 
 lint-cppcheck:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
@@ -115,4 +118,4 @@ lint-tidy:
 	        xargs -P2 -n4 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE \
 	        -DFUSE_USE_VERSION=312 -I. $(dep_inc) 2>/dev/null' sh
 
-.PHONY: lint lint-format lint-shell lint-cppcheck lint-tidy
+.PHONY: lint lint-format lint-shell lint-yaml lint-cppcheck lint-tidy

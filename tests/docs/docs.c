@@ -17,3 +17,8 @@ Test(docs, completion)
 {
         script_run("DOCS_TESTS", "completion");
 }
+
+Test(docs, kubernetes)
+{
+        script_run("DOCS_TESTS", "kubernetes");
+}

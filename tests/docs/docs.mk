@@ -13,4 +13,4 @@ check-docs: $(B)/assetfs $(docs)
 
 .PHONY: check-docs
 
-scripts += scripts/completion/assetfs.bash $(addprefix tests/docs/,man help completion)
+scripts += scripts/completion/assetfs.bash $(addprefix tests/docs/,man help completion kubernetes)
