@@ -72,6 +72,10 @@ unit_dir     ?= $(systemd_dir)/systemd/system
 sysusers_dir ?= $(systemd_dir)/sysusers.d
 helper_dir   ?= /sbin
 doc_dir      ?= $(PREFIX)/share/doc/assetfs
+man_dir      ?= $(PREFIX)/share/man/man8
+bash_dir     ?= $(PREFIX)/share/bash-completion/completions
+doc_files    := README.md scripts/node.conf.example scripts/systemd/assetfs.default \
+                scripts/kubernetes/daemonset.yaml scripts/kubernetes/consumer.yaml
 
 at_prefix = sed 's|/usr/local/|$(PREFIX)/|g' $(1) | install -D -m $(3) /dev/stdin $(2)
 
@@ -81,8 +85,10 @@ install: $(B)/assetfs
 	$(call at_prefix,scripts/systemd/assetfs.service,$(DESTDIR)$(unit_dir)/assetfs.service,644)
 	$(call at_prefix,scripts/systemd/mount.assetfs,$(DESTDIR)$(helper_dir)/mount.assetfs,755)
 	install -D -m 644 scripts/systemd/assetfs.sysusers $(DESTDIR)$(sysusers_dir)/assetfs.conf
-	install -D -m 644 scripts/systemd/assetfs.default $(DESTDIR)$(doc_dir)/assetfs.default
-	install -D -m 644 scripts/node.conf.example $(DESTDIR)$(doc_dir)/node.conf.example
+	$(call at_prefix,scripts/man/assetfs.8,$(DESTDIR)$(man_dir)/assetfs.8,644)
+	ln -sf assetfs.8 $(DESTDIR)$(man_dir)/mount.assetfs.8
+	install -D -m 644 scripts/completion/assetfs.bash $(DESTDIR)$(bash_dir)/assetfs
+	install -D -m 644 -t $(DESTDIR)$(doc_dir) $(doc_files)
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || scripts/systemd/ensure-user
 
 # The user stays, since the cache is its; so does the cache.
@@ -91,7 +97,9 @@ uninstall:
 	rm -f $(DESTDIR)$(unit_dir)/assetfs.service
 	rm -f $(DESTDIR)$(helper_dir)/mount.assetfs
 	rm -f $(DESTDIR)$(sysusers_dir)/assetfs.conf
-	rm -f $(DESTDIR)$(doc_dir)/assetfs.default $(DESTDIR)$(doc_dir)/node.conf.example
+	rm -f $(addprefix $(DESTDIR)$(man_dir)/,assetfs.8 mount.assetfs.8)
+	rm -f $(DESTDIR)$(bash_dir)/assetfs
+	rm -f $(addprefix $(DESTDIR)$(doc_dir)/,$(notdir $(doc_files)))
 	@[ ! -d $(DESTDIR)$(doc_dir) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(doc_dir)
 
 clean:
