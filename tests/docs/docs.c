@@ -22,3 +22,8 @@ Test(docs, kubernetes)
 {
         script_run("DOCS_TESTS", "kubernetes");
 }
+
+Test(docs, deb)
+{
+        script_run("DOCS_TESTS", "deb");
+}
