@@ -1,38 +1,23 @@
 /*
- * The supervisor's state and its loop. What it does for a worker is in fs/backing.c,
+ * The supervisor's loop, and its workers' lives. What it does for a worker is in fs/backing.c,
  * how it starts one in fs/launch.c, how it knows that one is stuck in fs/watchdog.c.
  */
 #include "fs/supervisor.h"
 
-#include "cas/claim.h"
 #include "cas/io.h"
 #include "fetch/clock.h"
-#include "fs/account.h"
-#include "fs/backing.h"
-#include "fs/control.h"
-#include "fs/kept_config.h"
 #include "fs/launch.h"
 #include "fs/log.h"
-#include "fs/memory.h"
-#include "fs/mount.h"
-#include "fs/mountpoint.h"
 #include "fs/notify.h"
-#include "fs/snapshot.h"
-#include "fs/watchdog.h"
+#include "fs/supervisor_state.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SERVE_MS   20000 /* a worker serves by then, or it is not going to */
@@ -43,51 +28,6 @@
 #define PAUSE_MS   50    /* before the third failure's successor; doubled each time */
 #define SOON_FREE  16    /* such deaths before there is a pause after each */
 #define TICK_MS    1000
-
-struct supervisor {
-        struct fs_options *options;
-        void (*on_ready)(void *arg);
-        void *ready_arg;
-
-        /* What workers get, in the order of fs/channel.h. */
-        struct fs_mount mount;
-        int memory_fd;
-        struct cas_claim claim;
-        int catalogs_fd;
-        int catalogs_before; /* while a reload is tried: the last good ones; else -1 */
-        struct fs_kept_config config;
-
-        struct fs_account account;
-        struct fs_memory *memory;
-        struct fs_backings *backings;
-        struct fs_control control;
-        int signals;
-        char path[PATH_MAX]; /* where a reload finds the binary now installed */
-        int binary;          /* what the next worker is made of */
-        int fallback;        /* while a new binary is tried: the one before; else -1 */
-        bool trying;         /* … and the worker is of the new one */
-
-        pid_t worker;   /* 0: none */
-        int channel;    /* to it; -1 */
-        int commands;   /* likewise; fs/command.h */
-        bool serving;   /* it has said so */
-        bool garbled;   /* it has said nonsense, and that was logged */
-        bool condemned; /* it was found stuck, and killed */
-        int64_t served_ms;
-        int64_t deadline_ms; /* to serve, or to end */
-        int64_t start_ms;    /* when the next one is due */
-        unsigned failures;   /* in a row */
-        unsigned soon;       /* deaths in a row of workers that had not served for long */
-        unsigned restarts;
-        struct fs_watchdog watchdog;
-
-        char device[FS_DEVICE_MAX]; /* of the mount */
-        bool announced;             /* the mount has answered once */
-        int passthrough;            /* 0, or -errno: why not */
-        bool stopping;
-        bool ended;
-        int status;
-};
 
 static void end(struct supervisor *s, int status)
 {
@@ -119,7 +59,7 @@ static int make_sockets(struct supervisor *s, int *ret_channel, int *ret_command
         return 0;
 }
 
-static void close_sockets(struct supervisor *s)
+void fs_supervisor_close_sockets(struct supervisor *s)
 {
         cas_io_close_at(&s->channel);
         cas_io_close_at(&s->commands);
@@ -143,7 +83,7 @@ static void start_worker(struct supervisor *s)
         }
         if (child < 0) {
                 fs_log(LOG_ERR, "event=fork cause=%s", fs_log_value(strerror((int)-child)).text);
-                close_sockets(s);
+                fs_supervisor_close_sockets(s);
                 s->start_ms = fetch_now_ms() + TICK_MS;
                 return;
         }
@@ -156,7 +96,7 @@ static void start_worker(struct supervisor *s)
         s->deadline_ms = fetch_now_ms() + (s->fallback >= 0 ? RELOAD_MS : SERVE_MS);
 }
 
-static void kill_worker(struct supervisor *s, int signal)
+void fs_supervisor_kill_worker(struct supervisor *s, int signal)
 {
         if (s->worker > 0)
                 kill(s->worker, signal);
@@ -172,7 +112,7 @@ static void announce(struct supervisor *s)
                 fs_fail("-o passthrough=on: %s", strerror(-s->passthrough));
                 s->status = 1;
                 s->stopping = true;
-                kill_worker(s, SIGKILL);
+                fs_supervisor_kill_worker(s, SIGKILL);
                 return;
         }
         atomic_store(&s->memory->passthrough_error, s->passthrough);
@@ -191,27 +131,6 @@ static void announce(struct supervisor *s)
         fs_notify("READY=1");
 }
 
-/* The worker of a reload serves. `stale`: by the catalogs before. */
-static void accept_reload(struct supervisor *s, bool stale)
-{
-        const char *remount = s->config.remount;
-        char line[400];
-
-        cas_io_close_at(&s->catalogs_before);
-        s->catalogs_before = -1;
-        fs_kept_config_accept(&s->config);
-        fs_log_set_level(s->config.log_level);
-        fs_log(LOG_INFO, "event=reloaded%s%s%s", *remount ? " need-remount=\"" : "", remount,
-               *remount ? "\"" : "");
-        snprintf(line, sizeof(line), "%s%s%s",
-                 stale      ? "a catalog was refused (the log says which and why); the last good "
-                              "one goes on"
-                 : *remount ? FS_CONTROL_APPLIED
-                            : "ok",
-                 *remount ? "; these need a remount: " : "", remount);
-        fs_control_answer(&s->control, line);
-}
-
 static void on_ready(struct supervisor *s, bool stale)
 {
         s->serving = true;
@@ -226,7 +145,7 @@ static void on_ready(struct supervisor *s, bool stale)
                 return;
         close(s->fallback);
         s->fallback = -1;
-        accept_reload(s, stale);
+        fs_supervisor_accept_reload(s, stale);
 }
 
 /* What a worker asks for */
@@ -282,82 +201,10 @@ static void hear_out(struct supervisor *s)
         while (s->channel >= 0 && recv(s->channel, &ask, sizeof(ask), MSG_DONTWAIT) == sizeof(ask))
                 if (ask.kind == FS_ASK_DROP)
                         fs_backings_drop(s->backings, ask.id);
-        close_sockets(s);
+        fs_supervisor_close_sockets(s);
 }
 
-/* Reload and death */
-
-/* The file anew, before anything is touched. */
-static bool renew_config(struct supervisor *s)
-{
-        char why[480]; /* fits into an answer */
-
-        if (!s->options->config || fs_kept_config_renew(&s->config, why, sizeof(why)) == 0)
-                return true;
-        fs_log(LOG_ERR, "event=reload-failed cause=\"%s\" kept=\"the configuration before\"", why);
-        fs_control_answer(&s->control, why);
-        return false;
-}
-
-static void reload(struct supervisor *s)
-{
-        int fresh;
-        int copy;
-
-        if (s->fallback >= 0 || s->stopping || !s->announced) {
-                fs_control_answer(&s->control, "busy");
-                return;
-        }
-        fresh = fs_launch_open(s->path);
-        if (fresh < 0) {
-                fs_log(LOG_ERR, "event=reload-failed binary=%s cause=%s",
-                       fs_log_value(s->path).text, fs_log_value(strerror(-fresh)).text);
-                fs_control_answer(&s->control,
-                                  "the binary is not where it was; the old one goes on");
-                return;
-        }
-        if (!renew_config(s)) {
-                close(fresh);
-                return;
-        }
-        /* What is tried may keep catalogs which those before it cannot start by. */
-        copy = fs_snapshot_copy(s->catalogs_fd);
-        if (copy >= 0) {
-                s->catalogs_before = s->catalogs_fd;
-                s->catalogs_fd = copy;
-        }
-        fs_log(LOG_INFO, "event=reloading binary=%s", fs_log_value(s->path).text);
-        s->fallback = s->binary;
-        s->binary = fresh;
-        s->trying = false; /* the worker that is there is not of it */
-        s->failures = 0;
-        s->start_ms = 0;
-        kill_worker(s, SIGKILL); /* the next one takes over what it leaves */
-}
-
-static void fall_back(struct supervisor *s)
-{
-        close(s->binary);
-        s->binary = s->fallback;
-        s->fallback = -1;
-        s->failures = 0;
-        s->start_ms = 0;
-        if (s->catalogs_before >= 0) {
-                close(s->catalogs_fd);
-                s->catalogs_fd = s->catalogs_before;
-                s->catalogs_before = -1;
-        }
-        fs_kept_config_revert(&s->config);
-        fs_log(LOG_ERR,
-               "event=reload-failed binary=%s cause=\"it does not serve; the old one goes "
-               "on\"",
-               fs_log_value(s->path).text);
-        fs_control_answer(&s->control,
-                          s->options->config
-                              ? "the new worker does not serve (the log says why); the old one "
-                                "goes on, with the configuration it had"
-                              : "the new binary does not serve; the old one goes on");
-}
+/* Death */
 
 static void give_up(struct supervisor *s)
 {
@@ -447,7 +294,7 @@ static void reap(struct supervisor *s)
         s->worker = 0;
         s->serving = false;
         if (!s->ended && s->fallback >= 0 && s->trying)
-                fall_back(s);
+                fs_supervisor_fall_back(s);
 }
 
 static void stop(struct supervisor *s, int signal)
@@ -460,7 +307,7 @@ static void stop(struct supervisor *s, int signal)
         s->deadline_ms = fetch_now_ms() + STOP_MS;
         if (s->worker == 0)
                 end(s, 0);
-        kill_worker(s, SIGTERM);
+        fs_supervisor_kill_worker(s, SIGTERM);
 }
 
 static void on_signal(struct supervisor *s)
@@ -474,7 +321,7 @@ static void on_signal(struct supervisor *s)
                 reap(s);
                 break;
         case SIGHUP:
-                reload(s);
+                fs_supervisor_reload(s);
                 break;
         default:
                 stop(s, (int)info.ssi_signo);
@@ -499,13 +346,13 @@ static void tick(struct supervisor *s)
         } else if (s->stopping || !s->serving) {
                 if (now >= s->deadline_ms) {
                         s->deadline_ms = now + TICK_MS;
-                        kill_worker(s, SIGKILL);
+                        fs_supervisor_kill_worker(s, SIGKILL);
                 }
         } else if (!s->condemned && (stuck = fs_watchdog_look(&s->watchdog, s->memory, now))) {
                 fs_log(LOG_ERR, "event=stuck worker=%d cause=\"%s for %d s\"", s->worker, stuck,
                        FS_WATCHDOG_MS / 1000);
                 s->condemned = true;
-                kill_worker(s, SIGKILL);
+                fs_supervisor_kill_worker(s, SIGKILL);
         }
 }
 
@@ -527,7 +374,7 @@ static void obey(struct supervisor *s)
         case FS_COMMAND_NONE:
                 break;
         case FS_COMMAND_RELOAD:
-                reload(s);
+                fs_supervisor_reload(s);
                 break;
         case FS_COMMAND_WORKERS:
                 fs_control_hand_over(&s->control, s->serving ? s->commands : -1);
@@ -555,126 +402,6 @@ static void loop(struct supervisor *s)
         }
 }
 
-/* Setting up and taking down */
-
-static int make_memfds(struct supervisor *s)
-{
-        int r = fs_memory_make(&s->memory_fd, &s->memory);
-
-        if (r < 0)
-                return r;
-        s->memory->started_ms = (int64_t)time(NULL) * 1000;
-        s->catalogs_fd = memfd_create("assetfs-catalogs", MFD_CLOEXEC);
-        return s->catalogs_fd < 0 ? -errno : fs_kept_config_make(s->options, &s->config);
-}
-
-/* An open asset that is read through the worker is a descriptor of it. */
-static void raise_descriptor_limit(void)
-{
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-                return;
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                fs_log(LOG_WARNING, "event=rlimit cause=%s", fs_log_value(strerror(errno)).text);
-}
-
-static int watch_signals(struct supervisor *s)
-{
-        sigset_t set;
-
-        sigemptyset(&set);
-        sigaddset(&set, SIGCHLD);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGHUP);
-        sigprocmask(SIG_BLOCK, &set, NULL);
-        signal(SIGPIPE, SIG_IGN);
-        s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        return s->signals < 0 ? -errno : 0;
-}
-
-static int find_binary(struct supervisor *s)
-{
-        ssize_t length = readlink("/proc/self/exe", s->path, sizeof(s->path) - 1);
-
-        if (length < 0)
-                return -errno;
-        s->path[length] = '\0';
-        s->binary = fs_launch_open(NULL);
-        return s->binary < 0 ? s->binary : 0;
-}
-
-static int claim_cache(struct supervisor *s)
-{
-        const struct fs_options *options = s->options;
-        char why[CAS_WHY];
-        struct stat st;
-
-        if (fs_account_find(options->user, options->cache, &s->account, why, sizeof(why)) < 0) {
-                fs_fail("%s", why);
-                return options->user ? 2 : 1;
-        }
-        if (cas_claim_make(options->cache, s->account.uid, s->account.gid, &s->claim, why) < 0)
-                return fs_fail("--cache %s: %s", options->cache, why);
-        if (fstat(s->claim.root, &st) == 0 && (st.st_mode & 077))
-                fs_log(LOG_WARNING,
-                       "event=cache-readable cache=%s "
-                       "cause=\"others can read the cache; 0700 keeps them out\"",
-                       fs_log_value(options->cache).text);
-        return 0;
-}
-
-/* In the order in which it can fail. 0, or the exit status after one line on stderr. */
-static int set_up(struct supervisor *s)
-{
-        struct fs_options *options = s->options;
-        char why[CAS_WHY];
-        int r = claim_cache(s);
-
-        if (r)
-                return r;
-        raise_descriptor_limit();
-        if (fs_mountpoint_prepare(options->mountpoint, sizeof(options->mountpoint), options->cache,
-                                  why, sizeof(why)) < 0)
-                return fs_fail("%s: %s", options->mountpoint, why);
-        if ((r = make_memfds(s)) < 0 || (r = watch_signals(s)) < 0 || (r = find_binary(s)) < 0)
-                return fs_fail("cannot start: %s", strerror(-r));
-        if (fs_mount_make(options, &s->mount, why, sizeof(why)) < 0)
-                return fs_fail("cannot mount on %s: %s", options->mountpoint, why);
-        r = fs_backings_new(s->mount.fd, s->claim.root, s->account.uid, &s->backings);
-        if (r < 0)
-                return fs_fail("cannot start: %s", strerror(-r));
-        r = fs_control_open(&s->control, s->claim.root, &s->account);
-        if (r < 0)
-                fs_log(LOG_WARNING, "event=no-control cause=\"%s; SIGHUP reloads\"", strerror(-r));
-        return 0;
-}
-
-static void tear_down(struct supervisor *s)
-{
-        kill_worker(s, SIGKILL);
-        /* It may not be able to die, on a sick disk; those who wait for it must not wait on. */
-        for (int i = 0; i < 200 && s->worker > 0 && waitpid(s->worker, NULL, WNOHANG) == 0; i++)
-                usleep(10000);
-        fs_control_answer(&s->control, "stopping");
-        fs_control_close(&s->control, s->claim.root, &s->account);
-        fs_mount_end(&s->mount);
-        fs_backings_free(s->backings);
-        fs_memory_detach(s->memory);
-        cas_claim_release(&s->claim);
-        fs_kept_config_end(&s->config);
-
-        close_sockets(s);
-
-        const int fds[] = {s->memory_fd, s->catalogs_fd, s->catalogs_before,
-                           s->signals,   s->binary,      s->fallback};
-
-        for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-                cas_io_close_at(&fds[i]);
-}
-
 int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg)
 {
         static struct supervisor state;
@@ -695,14 +422,14 @@ int fs_supervise(struct fs_options *options, void (*ready)(void *arg), void *arg
                                  .fallback = -1,
                                  .channel = -1,
                                  .commands = -1};
-        s->status = set_up(s);
+        s->status = fs_supervisor_set_up(s);
         if (s->status == 0) {
                 if (chdir("/") < 0)
                         fs_log(LOG_WARNING, "event=chdir cause=%s",
                                fs_log_value(strerror(errno)).text);
                 loop(s);
         }
-        tear_down(s);
+        fs_supervisor_tear_down(s);
         fs_log_end();
         return s->status;
 }
