@@ -1,11 +1,13 @@
 /*
- * Lists of assets. What the cache tells is not asked of the mount, which would answer one
- * question at a time: a hundred thousand cached assets are listed in a second or two.
+ * Lists of assets. What the cache tells is not asked of the mount: a hundred thousand cached
+ * assets are listed in seconds. The rest is asked several at once, because each question
+ * waits for an answer of another process.
  */
 #include "fs/asset_list.h"
 
 #include "cas/inventory.h"
 #include "cas/io.h"
+#include "fetch/thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +20,42 @@
 #include <unistd.h>
 
 #define STATE "user.assetfs.state"
+
+#define THREADS 8
+#define CHUNK   64 /* questions that a thread takes at a time */
+
+struct questions {
+        size_t count;
+        atomic_size_t next;
+        void (*ask)(void *arg, size_t index);
+        void *arg;
+};
+
+static void *ask_some(void *arg)
+{
+        struct questions *questions = arg;
+        size_t first;
+
+        while ((first = atomic_fetch_add(&questions->next, CHUNK)) < questions->count)
+                for (size_t i = first; i < first + CHUNK && i < questions->count; i++)
+                        questions->ask(questions->arg, i);
+        return NULL;
+}
+
+/* ask(arg, index) for all up to `count`, by as many threads as there are to be had. */
+static void ask_all(size_t count, void (*ask)(void *arg, size_t index), void *arg)
+{
+        struct questions questions = {.count = count, .ask = ask, .arg = arg};
+        pthread_t threads[THREADS];
+        size_t started = 0;
+
+        while (started < THREADS && started * CHUNK < count &&
+               fetch_thread_start(&threads[started], ask_some, &questions) == 0)
+                started++;
+        ask_some(&questions);
+        while (started > 0)
+                pthread_join(threads[--started], NULL);
+}
 
 void fs_asset_list_free(struct fs_asset_list *list)
 {
@@ -134,11 +172,10 @@ static int look_at_mount(int root, struct fs_asset *asset)
         return 0;
 }
 
-/* Calls `each` for the entries of the directory `name` below `root`. */
-static int read_entries(int root, const char *name, struct fs_asset_list *list,
-                        int (*each)(struct fs_asset_list *, int dir, const char *entry))
+/* Calls each(arg, entry) for the entries of the open directory. */
+static int read_entries(int dir_fd, int (*each)(void *arg, const char *entry), void *arg)
 {
-        int fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         int r = 0;
 
@@ -156,7 +193,7 @@ static int read_entries(int root, const char *name, struct fs_asset_list *list,
                         r = -errno;
                         break;
                 }
-                r = each(list, fd, entry->d_name);
+                r = each(arg, entry->d_name);
                 if (r < 0)
                         break;
         }
@@ -164,48 +201,118 @@ static int read_entries(int root, const char *name, struct fs_asset_list *list,
         return r;
 }
 
-static int add_entry(struct fs_asset_list *list, int dir, const char *entry)
+static int add_entry(void *list, const char *entry)
 {
         struct cas_digest digest;
 
-        (void)dir;
         return cas_digest_parse(entry, strlen(entry), &digest) < 0 ? 0 : add_asset(list, &digest);
 }
 
-/* /by-name is in the order of the names: the first one of a digest stays. */
-static int add_name(struct fs_asset_list *list, int dir, const char *entry)
-{
-        char target[CAS_DIGEST_HEX + 16];
-        ssize_t length = readlinkat(dir, entry, target, sizeof(target));
-        struct fs_asset key = {.size = FS_ASSET_UNKNOWN};
-        struct fs_asset *asset;
+/* /by-name, in the order of the names. */
+struct names {
+        int dir;
+        struct name {
+                char *name;
+                struct cas_digest digest;
+                bool resolved;
+        } * names;
+        size_t count;
+        size_t room;
+};
 
-        if (length <= 3 || list->count == 0 ||
-            cas_digest_parse(target + 3, (size_t)length - 3, &key.digest) < 0)
+static int add_name(void *arg, const char *entry)
+{
+        struct names *names = arg;
+
+        if (entry[0] == '.' && strspn(entry, ".") == strlen(entry) && strlen(entry) <= 2)
                 return 0;
-        asset = bsearch(&key, list->assets, list->count, sizeof(*list->assets), by_digest);
-        if (!asset || asset->name)
-                return 0;
-        asset->name = strdup(entry);
-        return asset->name ? 0 : -ENOMEM;
+        if (names->count == names->room) {
+                size_t room = names->room ? 2 * names->room : 256;
+                struct name *grown = reallocarray(names->names, room, sizeof(*grown));
+
+                if (!grown)
+                        return -ENOMEM;
+                names->names = grown;
+                names->room = room;
+        }
+        names->names[names->count] = (struct name){.name = strdup(entry)};
+        if (!names->names[names->count].name)
+                return -ENOMEM;
+        names->count++;
+        return 0;
 }
 
-static void look_at_all(struct fs_asset_list *list, int root, const struct cas_inventory *inventory)
+static void resolve_name(void *arg, size_t index)
+{
+        const struct names *names = arg;
+        struct name *name = &names->names[index];
+        char target[CAS_DIGEST_HEX + 16];
+        ssize_t length = readlinkat(names->dir, name->name, target, sizeof(target));
+
+        name->resolved =
+            length > 3 && cas_digest_parse(target + 3, (size_t)length - 3, &name->digest) == 0;
+}
+
+/* The first name of a digest is the one that is shown. */
+static void give_names(struct fs_asset_list *list, struct names *names)
+{
+        for (size_t i = 0; list->count > 0 && i < names->count; i++) {
+                struct name *name = &names->names[i];
+                struct fs_asset key = {.digest = name->digest};
+                struct fs_asset *asset = name->resolved ? bsearch(&key, list->assets, list->count,
+                                                                  sizeof(key), by_digest)
+                                                        : NULL;
+
+                if (asset && !asset->name) {
+                        asset->name = name->name;
+                        name->name = NULL;
+                }
+        }
+}
+
+static int look_up_names(struct fs_asset_list *list, int root)
+{
+        _cleanup_close_ int dir = openat(root, "by-name", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct names names = {.dir = dir};
+        int r = dir < 0 ? -errno : read_entries(dir, add_name, &names);
+
+        if (r == 0) {
+                ask_all(names.count, resolve_name, &names);
+                give_names(list, &names);
+        }
+        for (size_t i = 0; i < names.count; i++)
+                free(names.names[i].name);
+        free(names.names);
+        return r;
+}
+
+struct look {
+        struct fs_asset_list *list;
+        int root;
+        const struct cas_inventory *inventory; /* or NULL */
+};
+
+static void look_at(void *arg, size_t index)
+{
+        const struct look *look = arg;
+        struct fs_asset *asset = &look->list->assets[index];
+        int r = 0;
+
+        if (!look->inventory || look_at_cache(look->inventory, asset) != CAS_VERIFIED)
+                r = look_at_mount(look->root, asset);
+        if (r < 0)
+                snprintf(asset->state, sizeof(asset->state), "%s", r == -ENOENT ? "" : "unknown");
+}
+
+static void drop_gone(struct fs_asset_list *list)
 {
         size_t kept = 0;
 
         for (size_t i = 0; i < list->count; i++) {
-                struct fs_asset *asset = &list->assets[i];
-                bool cached = inventory && look_at_cache(inventory, asset) == CAS_VERIFIED;
-                int r = cached ? 0 : look_at_mount(root, asset);
-
-                if (r == -ENOENT) {
-                        free(asset->name);
-                        continue;
-                }
-                if (r < 0)
-                        snprintf(asset->state, sizeof(asset->state), "unknown");
-                list->assets[kept++] = *asset;
+                if (list->assets[i].state[0])
+                        list->assets[kept++] = list->assets[i];
+                else
+                        free(list->assets[i].name);
         }
         list->count = kept;
 }
@@ -218,16 +325,18 @@ int fs_asset_list_mount(const char *mountpoint, const char *cache, struct fs_ass
 
         *ret = (struct fs_asset_list){0};
         if (r == 0)
-                r = read_entries(root, ".", ret, add_entry);
+                r = read_entries(root, add_entry, ret);
         sort(ret);
         if (r == 0)
-                r = read_entries(root, "by-name", ret, add_name);
+                r = look_up_names(ret, root);
         if (r < 0)
                 return r;
 
         bool readable = cas_inventory_open(cache, &inventory) == 0;
+        struct look look = {ret, root, readable ? &inventory : NULL};
 
-        look_at_all(ret, root, readable ? &inventory : NULL);
+        ask_all(ret->count, look_at, &look);
+        drop_gone(ret);
         if (readable)
                 cas_inventory_close(&inventory);
         return 0;
