@@ -11,7 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-TestSuite(cache, .timeout = 60);
+TestSuite(cache, .timeout = 180);
 
 #define SIZE 300000
 

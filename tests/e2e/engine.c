@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-TestSuite(engine, .timeout = 90);
+TestSuite(engine, .timeout = 180);
 
 #define SIZE  700000 /* half of it, and half of the rest: 350000, 525000 */
 #define BOUND "1M"

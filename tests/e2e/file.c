@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-TestSuite(file, .timeout = 60);
+TestSuite(file, .timeout = 180);
 
 #define SIZE 1000003
 

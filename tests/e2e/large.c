@@ -176,7 +176,7 @@ Test(engine, memory_does_not_grow_with_the_asset, .timeout = 300)
 }
 
 /* An origin that limits each connection is asked by several. */
-Test(engine, parallel_ranges_fill_the_pipe, .timeout = 60)
+Test(engine, parallel_ranges_fill_the_pipe, .timeout = 180)
 {
         struct world world;
         char hex[HEX];
@@ -202,7 +202,7 @@ Test(engine, parallel_ranges_fill_the_pipe, .timeout = 60)
 }
 
 /* … and each of them may break. */
-Test(engine, parallel_ranges_break, .timeout = 60)
+Test(engine, parallel_ranges_break, .timeout = 180)
 {
         static const char *const modes[] = {
             "x.rate8192.reset.mid.3",  "x.rate8192.close.first.2", "x.rate8192.chunk.last.3",
@@ -242,7 +242,7 @@ Test(engine, parallel_ranges_break, .timeout = 60)
 }
 
 /* Who has several lanes is alone no more: what the others leave suffices for one. */
-Test(engine, parallel_ranges_make_room, .timeout = 60)
+Test(engine, parallel_ranges_make_room, .timeout = 180)
 {
         enum { OTHERS = 15 };
         struct world world;

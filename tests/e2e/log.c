@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-TestSuite(log, .timeout = 60);
+TestSuite(log, .timeout = 180);
 
 #define SIZE 1000
 

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-TestSuite(many, .timeout = 120);
+TestSuite(many, .timeout = 240);
 
 #define SMALL       4000
 #define RSS_MAX_KIB (64L * 1024)

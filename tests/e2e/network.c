@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-TestSuite(network, .timeout = 60);
+TestSuite(network, .timeout = 180);
 
 #define SIZE 300000
 

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(process, .timeout = 90);
+TestSuite(process, .timeout = 180);
 
 #define SIZE 300000
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(proxy, .timeout = 60);
+TestSuite(proxy, .timeout = 180);
 
 #define SIZE 300000
 

@@ -161,7 +161,7 @@ static void make(struct download *download, unsigned seed)
         }
 }
 
-TestSuite(random, .timeout = 180);
+TestSuite(random, .timeout = 300);
 
 Test(random, schedules_end_as_they_have_to)
 {

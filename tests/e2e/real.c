@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(real, .timeout = 60);
+TestSuite(real, .timeout = 180);
 
 /* Until a cut a body brings at most twice NGINX_SLOW: something is left after the last. */
 #define SIZE_FOR(cuts) ((size_t)(2 * (cuts) + 1) * NGINX_SLOW)

@@ -21,10 +21,10 @@
 /* Room for a name behind a world's directory. */
 #define DIR_MAX (WORLD_PATH - 32)
 
-/* Starts it and waits until it listens; false when it ended instead, since somebody else took
- * one of its ports. */
-static bool start_server(pid_t *ret, const char *log, int port, int signal_at_death,
-                         const char *const *argv)
+/* Starts it and waits until it listens, and has written the file `ready` if that is not NULL;
+ * false when it ended instead, since somebody else took one of its ports. */
+static bool start_server(pid_t *ret, const char *log, int port, const char *ready,
+                         int signal_at_death, const char *const *argv)
 {
         int64_t deadline = now_ms() + SURELY_MS;
         pid_t pid = fork();
@@ -49,7 +49,7 @@ static bool start_server(pid_t *ret, const char *log, int port, int signal_at_de
                 }
                 cr_assert(now_ms() < deadline, "%s does not start; see %s", argv[0], log);
                 sleep_ms(5);
-        } while (!world_answers(port));
+        } while ((ready && access(ready, F_OK) != 0) || !world_answers(port));
         *ret = pid;
         return true;
 }
@@ -140,8 +140,12 @@ static bool try_nginx(struct nginx *nginx)
         const char *const argv[] = {"nginx", "-e", "stderr", "-c", nginx->config, NULL};
         char errors[WORLD_PATH + 16];
 
+        char ready[WORLD_PATH + 16]; /* written when it has all of its ports */
+
         snprintf(errors, sizeof(errors), "%s.err", nginx->config);
-        return start_server(&nginx->pid, errors, nginx->two_port, SIGTERM, argv);
+        snprintf(ready, sizeof(ready), "%.*s.pid", (int)strlen(nginx->config) - 5, nginx->config);
+        unlink(ready);
+        return start_server(&nginx->pid, errors, nginx->two_port, ready, SIGTERM, argv);
 }
 
 void nginx_start(struct nginx *nginx, const struct world *world)
@@ -233,7 +237,7 @@ void haproxy_start(struct haproxy *haproxy, const struct world *world, const str
                            "backend b\n  server s 127.0.0.1:%5$d\n",
                            haproxy->socket, haproxy->port, haproxy->tls_port, world->dir,
                            nginx->port);
-                started = start_server(&haproxy->pid, log, haproxy->tls_port, SIGKILL, argv);
+                started = start_server(&haproxy->pid, log, haproxy->tls_port, NULL, SIGKILL, argv);
         }
         cr_assert(started, "haproxy does not start; see %s", log);
 }
@@ -315,7 +319,7 @@ static bool try_squid(struct squid *squid)
         snprintf(config, sizeof(config), "%s/conf", squid->dir);
         snprintf(log, sizeof(log), "%s/stderr", squid->dir);
         squid_name(squid, name);
-        return start_server(&squid->pid, log, squid->port, SIGKILL, argv);
+        return start_server(&squid->pid, log, squid->port, NULL, SIGKILL, argv);
 }
 
 void squid_start(struct squid *squid, const struct world *world, bool password)

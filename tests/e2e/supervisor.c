@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(supervisor, .timeout = 90);
+TestSuite(supervisor, .timeout = 180);
 
 #define SIZE 300000
 

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(worker, .timeout = 120);
+TestSuite(worker, .timeout = 240);
 
 #define SIZE 300000
 
@@ -302,12 +302,12 @@ static void kill_at_every_point(const char *passthrough)
         world_end(&world);
 }
 
-Test(worker, fault_47_killed_at_every_point, .timeout = 200)
+Test(worker, fault_47_killed_at_every_point, .timeout = 300)
 {
         kill_at_every_point(ON);
 }
 
-Test(worker, fault_47_killed_at_every_point_without_passthrough, .timeout = 200)
+Test(worker, fault_47_killed_at_every_point_without_passthrough, .timeout = 300)
 {
         kill_at_every_point(OFF);
 }
