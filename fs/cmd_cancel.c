@@ -24,7 +24,7 @@ int cmd_cancel(int argc, char **argv)
         char word[sizeof("cancel ") + CAS_DIGEST_HEX] = "cancel ";
         struct cas_digest digest;
         char cache[PATH_MAX];
-        char line[512];
+        char line[512] = "";
         int r;
 
         if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
