@@ -170,8 +170,9 @@ int fs_control_ask(const char *cache, const char *word, char *ret, size_t size)
         struct sockaddr_un address = address_in(root);
         char line[FS_CONTROL_LINE];
 
-        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-            snprintf(line, sizeof(line), "%s\n", word) >= (int)sizeof(line))
+        if (snprintf(line, sizeof(line), "%s\n", word) >= (int)sizeof(line))
+                return -EMSGSIZE;
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -errno;
         /* Refused at once, it may have hung up; what it said is still to be read. */
         if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 && errno != EPIPE)

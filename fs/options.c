@@ -119,7 +119,7 @@ static int take_option(struct reading *reading, int option, char **argv)
                                  argv[optind - 1]);
         case '?':
                 return fs_refuse(reading->refusals, FS_USAGE_ERROR,
-                                 "unknown option %.*s: see assetfs --help",
+                                 "unknown option %.*s: see assetfs mount --help",
                                  (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
         default:
                 return take_setting(reading, &fs_settings[option - LONG_OPTION], optarg);

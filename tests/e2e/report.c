@@ -70,6 +70,25 @@ static int schema_check(const struct world *world)
                            world->mnt);
 }
 
+/* The verbs, with a real mount behind them: half of the asset is there, one waits. */
+static void as_verbs_say(const struct world *world, const char *hex)
+{
+        char output[8192];
+
+        cr_expect_eq(world_run(output, sizeof(output), "status", world->mnt), 0, "%s", output);
+        cr_expect_not_null(strstr(output, hex), "%s", output);
+        cr_expect_not_null(strstr(output, "root \"fs\""), "%s", output);
+        cr_expect_null(strstr(output, "planted"));
+        cr_expect_eq(world_run(output, sizeof(output), "status", "--json", world->mnt), 0);
+        cr_expect_not_null(strstr(output, "\"waiters\": 1"), "%s", output);
+        cr_expect_eq(world_run(output, sizeof(output), "ls", world->mnt), 0);
+        cr_expect_not_null(strstr(output, "fetching"), "%s", output);
+        cr_expect_eq(world_shell("\"$ASSETFS\" ls --json '%s' | "
+                                 "tests/schema/validate tests/schema/ls.schema.json -",
+                                 world->mnt),
+                     0);
+}
+
 Test(report, status_of_a_download)
 {
         struct world world;
@@ -102,6 +121,8 @@ Test(report, status_of_a_download)
         cr_expect(says(&world, hex));
         cr_expect_eq(schema_check(&world), 0);
         cr_expect_null(strstr(read_report(&world, "status.json"), "planted"));
+        cr_expect_null(strstr(read_report(&world, "metrics.prom"), "planted"));
+        as_verbs_say(&world, hex);
 
         world_open_gate(&world);
         cr_expect_eq(opener_result(&opener, 10000), 0);
