@@ -19,8 +19,8 @@ $(fuzz): $(call objects,tests/fuzz/check) $(arena) $(fuzz_programs)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $(filter %.o,$^) $(criterion)
 
-check check-fuzz: export FUZZ_PROGRAMS := $(abspath $(B)/tests/fuzz/replay)
-check check-fuzz: export FUZZ_CORPUS := $(abspath tests/fuzz/corpus)
+check check-code check-fuzz: export FUZZ_PROGRAMS := $(abspath $(B)/tests/fuzz/replay)
+check check-code check-fuzz: export FUZZ_CORPUS := $(abspath tests/fuzz/corpus)
 
 check-fuzz: $(fuzz)
 	@tests/run $(fuzz)
