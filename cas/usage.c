@@ -1,5 +1,5 @@
 /*
- * Counting. Names that are none of ours, and what is no regular file, take no part in it.
+ * Counting. What is no regular file takes no part in it.
  */
 #include "cas/usage.h"
 

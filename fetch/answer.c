@@ -80,7 +80,8 @@ static void note_version(struct fetch_download *download, const struct http_resp
         version->takes_ranges = response->takes_ranges;
         if (response->size != HTTP_SIZE_UNKNOWN || !response->partial)
                 version->size = response->size;
-        atomic_store(download->job->size_told, version->size);
+        if (version->size != CAS_SIZE_UNKNOWN)
+                atomic_store(download->job->size_told, version->size);
         download->size = version->size;
         download->answered = true;
         if (strcmp(response->url, download->job->source->url) != 0)

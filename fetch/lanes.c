@@ -135,13 +135,14 @@ void fetch_download_resume(struct fetch_download *download)
         }
 }
 
-/* Locked. Its rest is for another lane; it may have more work itself where something came. */
-static void leave_rest(struct fetch_lane *lane)
+/* Locked. Its rest is for another lane; it may have more work itself where something came, and
+ * not below the rate floor: with every lane there, the source is left. */
+static void leave_rest(struct fetch_lane *lane, enum fetch_kind kind)
 {
         struct fetch_download *download = lane->download;
-        bool brought = lane->at > lane->from;
+        bool useless = lane->at == lane->from || kind == FETCH_STALLED;
 
-        lane->retired = !lane->replaced && (!brought || ++download->breaks > 4 * download->most);
+        lane->retired = !lane->replaced && (useless || ++download->breaks > 4 * download->most);
         lane->replaced = false;
         if (download->segment && lane->at < lane->end)
                 download->holes[download->hole_count++] = (struct fetch_hole){lane->at, lane->end};
@@ -181,7 +182,7 @@ static void judge_end(struct fetch_lane *lane, const struct fetch_cause *cause)
 
         bool replaced = lane->replaced;
 
-        leave_rest(lane);
+        leave_rest(lane, cause->kind);
         if (replaced && cause->kind == FETCH_CANCELLED)
                 return;
         if (lane->over_bound) {

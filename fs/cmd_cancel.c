@@ -14,8 +14,8 @@
 static const char usage[] =
     "usage: assetfs cancel MOUNTPOINT DIGEST|NAME\n"
     "\n"
-    "Ends the download of an asset. Who waits for it gets ECANCELED; the next open begins\n"
-    "it again, with what had come. For root and the worker's user.\n"
+    "Ends the download of an asset, without a trace. Who waits for it gets ECANCELED; the\n"
+    "next open begins it anew. For root and the worker's user.\n"
     "\n"
     "Exit status: 0, 1 (failed, or no such download), 2 (usage).\n";
 

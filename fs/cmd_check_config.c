@@ -6,6 +6,7 @@
 
 #include "cas/io.h"
 #include "fetch/catalog.h"
+#include "fs/account.h"
 #include "fs/config.h"
 #include "fs/log.h"
 #include "fs/settings.h"
@@ -37,6 +38,19 @@ static int check_catalogs(const struct fs_options *options)
         return r < 0 ? fs_fail("%s", why) : 0;
 }
 
+/* Whom the mount would refuse, as far as can be seen by who asks. */
+static int check_user(const struct fs_options *options, const char *name)
+{
+        struct fs_account account;
+        char why[256];
+
+        if (!options->user || geteuid() != 0 ||
+            fs_account_find(options->user, options->cache ? options->cache : "/", &account, why,
+                            sizeof(why)) == 0)
+                return 0;
+        return fs_fail("%s: user: %s", name, why);
+}
+
 /* Relative paths in it are relative to it, wherever we are. */
 static int check(const char *name, struct fs_options *options)
 {
@@ -52,7 +66,7 @@ static int check(const char *name, struct fs_options *options)
         if (fs_config_read(path, &options->config_text, &refusals))
                 return 1;
         fs_config_apply(path, options->config_text, FS_CONFIG_ALL, options, &refusals);
-        if (refusals.count || check_catalogs(options))
+        if (refusals.count || check_user(options, name) || check_catalogs(options))
                 return 1;
         origins = options->origin_count;
         catalogs = options->catalog_count;

@@ -142,7 +142,8 @@ static struct fs_parked_slot *free_slot(struct fs_journal *journal)
         return &memory->parked[used];
 }
 
-struct fs_parked_slot *fs_journal_park(struct fs_journal *journal, int64_t deadline_ms)
+struct fs_parked_slot *fs_journal_park(struct fs_journal *journal, int64_t now_ms,
+                                       int64_t deadline_ms)
 {
         uint32_t length = get_length(current.request);
 
@@ -161,6 +162,7 @@ struct fs_parked_slot *fs_journal_park(struct fs_journal *journal, int64_t deadl
         fs_kill_point(journal->memory);
         memcpy(slot->bytes + sizeof(uint32_t), (const uint8_t *)current.request + sizeof(uint32_t),
                length - sizeof(uint32_t));
+        slot->since_ms = now_ms;
         slot->deadline_ms = deadline_ms;
         slot->interrupted = 0;
         fs_kill_point(journal->memory);

@@ -52,10 +52,11 @@ bool fs_journal_is_replay(void);
 
 /*
  * Inside handle(): the request, an OPEN or GETATTR, will be answered later. NULL where
- * too many are parked. *ret->deadline_ms is `deadline_ms`, or what it was when it was
- * parked first.
+ * too many are parked. Its since_ms and deadline_ms are `now_ms` and `deadline_ms`, or what they
+ * were when it was parked first.
  */
-struct fs_parked_slot *fs_journal_park(struct fs_journal *journal, int64_t deadline_ms);
+struct fs_parked_slot *fs_journal_park(struct fs_journal *journal, int64_t now_ms,
+                                       int64_t deadline_ms);
 
 /* It was answered. */
 void fs_journal_unpark(struct fs_journal *journal, struct fs_parked_slot *slot);

@@ -60,7 +60,7 @@ static const char *event_of(const char *format, size_t *ret_length)
 {
         const char *name = strncmp(format, "event=", 6) == 0 ? format + 6 : format;
 
-        *ret_length = strcspn(name, " ");
+        *ret_length = strcspn(name, " %");
         return name;
 }
 

@@ -4,8 +4,8 @@
  * still be read then. Nothing in it is a pointer.
  *
  * It is as trustworthy as the worker that wrote it. The supervisor reads nothing but
- * the beats, and writes what people want to know of it; the next worker checks whatever it takes
- * from here.
+ * the beats, and writes what workers and people want to know of it; the next worker checks whatever
+ * it takes from here.
  */
 #ifndef FS_MEMORY_H
 #define FS_MEMORY_H
@@ -43,7 +43,8 @@ struct fs_request_slot {
  * written last and cleared first. */
 struct fs_parked_slot {
         _Alignas(8) uint8_t bytes[FS_PARKED_BYTES];
-        int64_t deadline_ms;  /* CLOCK_MONOTONIC */
+        int64_t since_ms;     /* CLOCK_MONOTONIC */
+        int64_t deadline_ms;  /* likewise */
         uint32_t interrupted; /* the kernel tells it once; its process is watched from then on */
 };
 
@@ -94,6 +95,8 @@ struct fs_memory {
         int64_t started_ms;                /* of the wall clock */
         _Atomic int32_t passthrough_error; /* 0; -errno; -ECANCELED: by option */
         _Atomic uint32_t restarts;
+        _Atomic uint32_t
+            trying; /* the worker of a reload: if it does not serve, the one before does */
 
         struct fs_metrics metrics;
 

@@ -13,25 +13,23 @@
 
 static int parse_id(const char *text, bool group, unsigned *ret)
 {
-        const struct passwd *user = group ? NULL : getpwnam(text);
-        const struct group *found = group ? getgrnam(text) : NULL;
+        const struct passwd *user;
+        const struct group *found;
+        unsigned long value;
         char *end;
 
-        if (user) {
-                *ret = user->pw_uid;
-                return 0;
-        }
-        if (found) {
-                *ret = found->gr_gid;
-                return 0;
-        }
+        /* A number first: a lookup may ask the network, and the supervisor must not wait. */
         errno = 0;
-
-        unsigned long value = strtoul(text, &end, 10);
-
-        if (errno || end == text || *end || value >= UINT_MAX)
+        value = strtoul(text, &end, 10);
+        if (end != text && !*end) {
+                *ret = (unsigned)value;
+                return errno || value >= UINT_MAX ? -EINVAL : 0;
+        }
+        user = group ? NULL : getpwnam(text);
+        found = group ? getgrnam(text) : NULL;
+        if (!user && !found)
                 return -EINVAL;
-        *ret = (unsigned)value;
+        *ret = user ? user->pw_uid : found->gr_gid;
         return 0;
 }
 

@@ -95,7 +95,7 @@ bool fs_node_was_sent_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid)
         pthread_mutex_lock(&nodes->lock);
 
         const struct node *node = node_find(nodes, nodeid);
-        bool was = node && node->slot->sent_round == tid;
+        bool was = node && tid != 0 && node->slot->sent_round == tid;
 
         pthread_mutex_unlock(&nodes->lock);
         return was;

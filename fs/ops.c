@@ -265,7 +265,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         int r = fs_hit_open(req, &hit);
 
         if (r == 0) {
-                atomic_fetch_add(&metrics->hits, !second);
+                atomic_fetch_add(&metrics->hits, !second && !hit.replay);
                 return;
         }
         if (r != -ENOENT && r != -EUCLEAN) {
@@ -274,7 +274,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
                 fs_log_open_refused(req, &hit.digest, EAGAIN, "not cached, and O_NONBLOCK");
                 fs_hit_refuse(req, &hit, EAGAIN);
         } else {
-                atomic_fetch_add(&metrics->misses, 1);
+                atomic_fetch_add(&metrics->misses, !hit.replay);
                 fs_log_open_parked(req, &hit.digest);
                 fs_park_open(req, &hit);
         }
@@ -298,7 +298,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
         if (fs_is_report(ino))
-                fs_report_read(req, size, offset, fi);
+                fs_report_read(req, ino, size, offset, fi);
         else
                 fs_hit_read(req, ino, size, offset);
 }

@@ -266,9 +266,11 @@ static struct parked *new_parked(fuse_req_t req, enum kind kind, const struct fs
                                  unsigned timeout_ms)
 {
         struct fs_server *server = fuse_req_userdata(req);
-        int64_t latest_ms = fetch_now_ms() + timeout_ms;
+        int64_t now_ms = fetch_now_ms();
+        int64_t latest_ms = now_ms + timeout_ms;
         struct parked *parked = malloc(sizeof(*parked));
-        struct fs_parked_slot *slot = parked ? fs_journal_park(server->journal, latest_ms) : NULL;
+        struct fs_parked_slot *slot =
+            parked ? fs_journal_park(server->journal, now_ms, latest_ms) : NULL;
 
         if (!slot) {
                 free(parked);
@@ -283,8 +285,7 @@ static struct parked *new_parked(fuse_req_t req, enum kind kind, const struct fs
             .hit = *hit,
             .slot = slot,
             .tid = fuse_req_ctx(req)->pid,
-            /* Perhaps in a worker before us. */
-            .since_ms = slot->deadline_ms - timeout_ms,
+            .since_ms = slot->since_ms,
             .deadline_ms = slot->deadline_ms < latest_ms ? slot->deadline_ms : latest_ms,
             .references = 1, /* fetch's */
             /* An interruption may have died with the worker that was told of it. */

@@ -179,14 +179,19 @@ static void *open_items(void *arg)
         return NULL;
 }
 
+/* Those that our caller does not want us to ignore (nohup, a shell's background job). */
 static sigset_t ending_signals(void)
 {
+        static const int all[] = {SIGINT, SIGTERM, SIGHUP};
         sigset_t set;
 
         sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGHUP);
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+                struct sigaction now;
+
+                if (sigaction(all[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+                        sigaddset(&set, all[i]);
+        }
         return set;
 }
 

@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define OPEN_MOST 64 /* at once; more get ENFILE */
+#define OPEN_MOST 64 /* kept at once; who holds more open loses the oldest */
 
 struct report {
-        uint64_t fh; /* 0: unused */
+        uint64_t fh;   /* 0: unused */
+        uint64_t turn; /* larger: made later */
         char *text;
         size_t length;
 };
@@ -20,6 +21,7 @@ struct report {
 struct fs_reports {
         pthread_mutex_t lock;
         uint64_t last_fh; /* lock */
+        uint64_t turns;   /* lock */
         struct report open[OPEN_MOST];
 };
 
@@ -55,22 +57,37 @@ static struct report *find(struct fs_reports *reports, uint64_t fh)
         return NULL;
 }
 
-/* Takes the text over; its handle, or 0: too many are open. */
-static uint64_t keep(struct fs_reports *reports, char *text, size_t length)
+/* Locked: a place for one more. */
+static struct report *find_place(struct fs_reports *reports)
 {
-        uint64_t fh = 0;
+        struct report *oldest = &reports->open[0];
 
+        for (unsigned i = 0; i < OPEN_MOST; i++)
+                if (reports->open[i].turn < oldest->turn)
+                        oldest = &reports->open[i];
+        return oldest;
+}
+
+/* Makes the report, for the handle `fh`, or for a new one where that is 0. The handle, or 0
+ * without memory. */
+static uint64_t make(struct fs_server *server, fuse_ino_t ino, uint64_t fh)
+{
+        struct fs_reports *reports = server->reports;
+        size_t length = 0;
+        char *text =
+            ino == FS_STATUS ? fs_report_json(server, &length) : fs_report_prom(server, &length);
+
+        if (!text)
+                return 0;
         pthread_mutex_lock(&reports->lock);
 
-        struct report *report = find(reports, 0);
+        struct report *report = find_place(reports);
+        char *lost = report->text;
 
-        if (report) {
-                fh = ++reports->last_fh;
-                *report = (struct report){fh, text, length};
-        }
+        fh = fh ? fh : ++reports->last_fh;
+        *report = (struct report){fh, ++reports->turns, text, length};
         pthread_mutex_unlock(&reports->lock);
-        if (!report)
-                free(text);
+        free(lost);
         return fh;
 }
 
@@ -90,24 +107,39 @@ static void drop(struct fs_reports *reports, uint64_t fh)
 void fs_report_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
         struct fs_server *server = fuse_req_userdata(req);
-        size_t length = 0;
-        char *text =
-            ino == FS_STATUS ? fs_report_json(server, &length) : fs_report_prom(server, &length);
 
-        fi->fh = text ? keep(server->reports, text, length) : 0;
+        fi->fh = make(server, ino, 0);
         fi->direct_io = 1; /* its size is known only now */
         fi->noflush = 1;
         if (!fi->fh)
-                fuse_reply_err(req, text ? ENFILE : ENOMEM);
+                fuse_reply_err(req, ENOMEM);
         else if (fuse_reply_open(req, fi) == -ENOENT)
                 drop(server->reports, fi->fh);
 }
 
-void fs_report_read(fuse_req_t req, size_t size, off_t offset, const struct fuse_file_info *fi)
+/* Opened in a worker before us, perhaps, but not read yet: as good as opened now. */
+static void renew(struct fs_server *server, fuse_ino_t ino, uint64_t fh)
 {
-        struct fs_reports *reports = ((struct fs_server *)fuse_req_userdata(req))->reports;
+        struct fs_reports *reports = server->reports;
+
+        pthread_mutex_lock(&reports->lock);
+
+        bool there = find(reports, fh);
+
+        pthread_mutex_unlock(&reports->lock);
+        if (!there && fh)
+                make(server, ino, fh);
+}
+
+void fs_report_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    const struct fuse_file_info *fi)
+{
+        struct fs_server *server = fuse_req_userdata(req);
+        struct fs_reports *reports = server->reports;
         size_t at = (size_t)offset;
 
+        if (offset == 0)
+                renew(server, ino, fi->fh);
         /* The lock is held while the answer is copied into the kernel: it waits for nobody, and
          * the text cannot go away. */
         pthread_mutex_lock(&reports->lock);

@@ -5,7 +5,8 @@
  *   status.json    what is under way, what is here, what failed; described in assetfs(8)
  *   metrics.prom   counters, in Prometheus' text format
  *
- * An open report is this worker's: after a restart reading it fails with ESTALE.
+ * Who began to read one before the worker was replaced, or before 64 others were opened, gets
+ * ESTALE; who had not begun gets it as it is then.
  */
 #ifndef FS_REPORT_H
 #define FS_REPORT_H
@@ -16,7 +17,8 @@ int fs_reports_new(struct fs_reports **ret);      /* 0 or -ENOMEM */
 void fs_reports_free(struct fs_reports *reports); /* accepts NULL */
 
 void fs_report_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void fs_report_read(fuse_req_t req, size_t size, off_t offset, const struct fuse_file_info *fi);
+void fs_report_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    const struct fuse_file_info *fi);
 void fs_report_release(fuse_req_t req, const struct fuse_file_info *fi);
 
 /* What they say: a text to be freed, or NULL without memory. */

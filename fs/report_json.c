@@ -26,6 +26,8 @@
 struct picture {
         struct fetch_view *flights;
         size_t flight_count;
+        size_t running; /* of all, also those that are not shown */
+        size_t all;
         struct fs_wait *waits; /* by digest */
         size_t wait_count;
         const char **names; /* of each flight, or NULL */
@@ -36,8 +38,11 @@ static bool add_flight(void *arg, const struct fetch_view *view)
 {
         struct picture *picture = arg;
 
-        picture->flights[picture->flight_count++] = *view;
-        return picture->flight_count < FLIGHTS_MOST;
+        picture->running += view->running;
+        picture->all++;
+        if (picture->flight_count < FLIGHTS_MOST)
+                picture->flights[picture->flight_count++] = *view;
+        return true;
 }
 
 static int compare_waits(const void *a, const void *b)
@@ -276,12 +281,8 @@ static json_t *cache_state(const struct fs_server *server)
 
 static json_t *downloads(const struct fs_server *server, const struct picture *picture)
 {
-        size_t running = 0;
-
-        for (size_t i = 0; i < picture->flight_count; i++)
-                running += picture->flights[i].running;
-        return json_pack("{s:i, s:i, s:i}", "running", (int)running, "queued",
-                         (int)(picture->flight_count - running), "most",
+        return json_pack("{s:i, s:i, s:i}", "running", (int)picture->running, "queued",
+                         (int)(picture->all - picture->running), "most",
                          (int)server->max_downloads);
 }
 

@@ -41,13 +41,13 @@ static void one(FILE *out, const char *name, const char *type, const char *help,
         fprintf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-/* As the format wants a label's value: our own texts need no more. */
-static void label_value(FILE *out, const char *value)
+/* As the format wants a label's value. A worker before us may have written it. */
+static void label_value(FILE *out, const char *value, size_t most)
 {
-        for (; *value; value++) {
-                if (*value == '"' || *value == '\\')
+        for (size_t i = 0; i < most && value[i]; i++) {
+                if (value[i] == '"' || value[i] == '\\')
                         fputc('\\', out);
-                fputc(*value >= ' ' && *value < 127 ? *value : '?', out);
+                fputc(value[i] >= ' ' && value[i] < 127 ? value[i] : '?', out);
         }
 }
 
@@ -87,7 +87,7 @@ static void put_downloads(FILE *out, const struct fs_metrics *metrics)
              "Bytes of bodies received, by the server that was asked first.");
         for (uint32_t i = 0; i < servers && i < FS_SERVERS_COUNTED; i++) {
                 fputs("assetfs_download_bytes_total{origin=\"", out);
-                label_value(out, metrics->servers[i].server);
+                label_value(out, metrics->servers[i].server, FETCH_SERVER_MAX);
                 fprintf(out, "\"} %" PRIu64 "\n", atomic_load(&metrics->servers[i].bytes));
         }
         fprintf(out, "assetfs_download_bytes_total{origin=\"other\"} %" PRIu64 "\n",

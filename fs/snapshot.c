@@ -12,9 +12,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define COPY_BYTES (1u << 30) /* in one call, at most */
+#define COPY_MOST (256u << 20) /* bytes; a worker may have written anything */
 
 struct head {
         uint64_t valid;
@@ -57,19 +58,18 @@ int fs_snapshot_write(int fd, const struct fetch_catalog_text *texts, size_t cou
 
 int fs_snapshot_copy(int fd)
 {
-        int copy = memfd_create("assetfs-catalogs", MFD_CLOEXEC);
+        _cleanup_close_ int copy = memfd_create("assetfs-catalogs", MFD_CLOEXEC);
         off_t offset = 0;
         ssize_t sent = 1;
+        struct stat st;
 
-        while (copy >= 0 && sent > 0)
-                sent = sendfile(copy, fd, &offset, COPY_BYTES);
-        if (copy < 0 || sent < 0) {
-                int r = -errno;
-
-                cas_io_close_at(&copy);
-                return r;
-        }
-        return copy;
+        if (copy < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_size > COPY_MOST)
+                return -EFBIG;
+        while (sent > 0 && offset < st.st_size)
+                sent = sendfile(copy, fd, &offset, (size_t)(st.st_size - offset));
+        return sent < 0 ? -errno : cas_io_steal_fd(&copy);
 }
 
 static int read_all(int fd, void *bytes, uint64_t length, uint64_t offset)

@@ -14,7 +14,7 @@
 int fs_snapshot_write(int fd, const struct fetch_catalog_text *texts, size_t count);
 
 /* A new memfd with the same in it, for a worker that is only tried: what it writes is dropped
- * together with it. -errno. */
+ * together with it. -errno; -EFBIG where it is larger than catalogs should be. */
 int fs_snapshot_copy(int fd);
 
 /* Exactly `count` texts into `ret`, to be freed with fetch_catalog_texts_free(). -ENODATA:

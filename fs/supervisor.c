@@ -76,6 +76,7 @@ static void start_worker(struct supervisor *s)
         int *commands = &fds[FS_FD_COMMANDS - FS_FD_FUSE];
         pid_t child = make_sockets(s, channel, commands);
 
+        atomic_store(&s->memory->trying, s->fallback >= 0);
         if (child == 0) {
                 child = fs_launch(s->binary, s->options, fds);
                 close(*channel);

@@ -127,7 +127,7 @@ static void on_report(void *arg, const struct fetch_report *report)
                        fs_log_value(cause->text).text);
                 break;
         case FETCH_EVENT_FAILED:
-                fs_log(LOG_ERR,
+                fs_log(cause->kind == FETCH_CANCELLED ? LOG_NOTICE : LOG_ERR,
                        "event=failed digest=%s errno=%s source=%s cause=%s sources=%u tries=%u "
                        "bytes=%" PRIu64 " seconds=%.3f",
                        hex, strerrorname_np(fs_errno(cause)), fs_log_value(source).text,
@@ -208,6 +208,12 @@ static int take_snapshot(struct worker *worker, struct fetch_catalog_text *texts
         char why[FETCH_CATALOG_WHY];
         int r = fs_snapshot_read(FS_FD_CATALOGS, count, texts);
 
+        /* Of the same files: a reload to others, which are broken, is not to be half of one. */
+        for (size_t i = 0; r == 0 && i < count; i++)
+                if (strcmp(texts[i].path, worker->options.catalogs[i]) != 0) {
+                        fetch_catalog_texts_free(texts, count);
+                        r = -ENODATA;
+                }
         if (r == 0) {
                 r = fetch_catalog_parse(texts, count, &worker->catalog, why);
                 fetch_catalog_texts_free(texts, count);
@@ -269,6 +275,21 @@ static int64_t patience_ms(const struct fs_options *options)
         return open_ms < PATIENCE_MS ? open_ms : PATIENCE_MS;
 }
 
+/* A mount that is up is not to end for it: what is cached opens, and https fails with a cause
+ * until the file is there again. */
+static bool can_do_without_ca(const struct worker *worker)
+{
+        int error = errno;
+        bool can = worker->memory->init_length != 0 && !atomic_load(&worker->memory->trying);
+
+        if (can)
+                fs_log(LOG_ERR, "event=ca-unreadable ca=%s uid=%u cause=%s",
+                       fs_log_value(worker->options.ca_file).text, getuid(),
+                       fs_log_value(strerror(error)).text);
+        errno = error;
+        return can;
+}
+
 static int start_fetch(struct worker *worker)
 {
         const struct fs_options *options = &worker->options;
@@ -301,7 +322,7 @@ static int start_fetch(struct worker *worker)
             .report_arg = worker,
         };
 
-        if (options->ca_file && access(options->ca_file, R_OK) < 0)
+        if (options->ca_file && access(options->ca_file, R_OK) < 0 && !can_do_without_ca(worker))
                 return fs_fail("--ca %s: uid %u: %s", options->ca_file, getuid(), strerror(errno));
 
         int r = fetch_proxies_init(&worker->proxies, options->proxy);

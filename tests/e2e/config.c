@@ -103,6 +103,9 @@ Test(config, checks)
         write_config("[mount]\nusr = 1\n[limits]\nretries = x\n");
         cr_expect_eq(world_run(output, sizeof(output), "check-config", path), 1);
         cr_expect(strstr(output, "conf:2: ") && strstr(output, "conf:4: "), "%s", output);
+        write_config("[origin \"a\"]\nurl = file:///{sha256}\n[mount]\nuser = root\n");
+        cr_expect_eq(world_run(output, sizeof(output), "check-config", path), 1);
+        cr_expect(strstr(output, "not made as root"), "%s", output);
         cr_expect_eq(world_run(output, sizeof(output), "check-config"), 2);
         cr_expect_eq(chmod(path, 0666), 0);
         cr_expect_eq(world_run(output, sizeof(output), "check-config", path), 1);
@@ -274,6 +277,37 @@ Test(config, reload_falls_back_with_the_catalogs)
         cr_expect_eq(reload(&world, output), 1);
         cr_expect(strstr(output, "the old one goes on"), "%s", output);
         cr_expect_eq(lstat(world_path(&world, "by-name/one"), &st), 0);
+        cr_expect_eq(world_logged(&world, "event=given-up"), 0);
+        world_end(&world);
+}
+
+/* A certificate file that goes away takes the https downloads with it, not the mount. */
+Test(config, mount_outlives_its_ca_file)
+{
+        struct world world;
+        char output[1024];
+        char ca[2 * WORLD_PATH];
+        char hex[HEX];
+        pid_t worker;
+
+        begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        snprintf(ca, sizeof(ca), "%s/ca.pem", world.dir);
+        world_text(ca, "not looked into by http\n");
+        write_config("[origin \"a\"]\nurl = %s\n[mount]\nca = ca.pem\n", world_url(&world, "ok"));
+        world_mount(&world, "-c", path);
+        worker = world_worker(&world);
+        cr_assert_eq(chmod(ca, 0600), 0);
+
+        cr_expect_eq(reload(&world, output), 1, "a reload is refused, %s", output);
+        cr_expect(strstr(output, "the old one goes on"), "%s", output);
+        worker = world_next_worker(&world, worker);
+        cr_assert_eq(unlink(ca), 0);
+        kill(worker, SIGKILL);
+        world_next_worker(&world, worker);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_geq(world_logged(&world, "event=ca-unreadable"), 1);
         cr_expect_eq(world_logged(&world, "event=given-up"), 0);
         world_end(&world);
 }

@@ -110,6 +110,27 @@ Test(engine, fault_1_slow_loris)
         expect_table_and_rest(table, COUNT(table), STALLS("0"));
 }
 
+/* Below the floor by one connection, and by all of them: it is left for the next source at
+ * once, and not asked again and again for one part after the other. */
+Test(engine, fault_1_slow_however_many_connections)
+{
+        struct download slow = RIGHT(NULL, "x.rate1", "ok");
+        struct world world;
+
+        slow.size = 8 << 20;
+        world_begin(&world);
+        world_origin(&world);
+        world_mount(&world, "--catalog", downloads_make(&world, &slow, 1), "--retries", "2",
+                    "--stall-timeout", "2", "--min-rate", "16K");
+        downloads_open(&world, &slow, 1, 1);
+
+        const char *history = download_history(&world, &slow);
+
+        cr_expect_not_null(strstr(history, "b@"), "%s", history);
+        cr_expect_leq(history_length(history), 1 + 8 + 1, "%s", history);
+        world_end(&world);
+}
+
 Test(engine, fault_2_silence_after_headers_and_in_the_body)
 {
         struct download table[] = {

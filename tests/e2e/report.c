@@ -219,6 +219,30 @@ Test(report, promtool_and_node_exporter)
         world_end(&world);
 }
 
+Test(report, nobody_can_hold_all_of_them)
+{
+        struct world world;
+        char path[2 * WORLD_PATH];
+        char byte;
+        int fds[100];
+
+        world_begin(&world);
+        world_origin(&world);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        snprintf(path, sizeof(path), "%s/.assetfs/status.json", world.mnt);
+        for (int i = 0; i < 100; i++) {
+                fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+                cr_assert(fds[i] >= 0, "%d: %s", i, strerror(errno));
+                cr_expect_eq(pread(fds[i], &byte, 1, 0), 1);
+        }
+        cr_expect_eq(pread(fds[99], &byte, 1, 1), 1);
+        cr_expect_eq(pread(fds[0], &byte, 1, 1), -1, "the oldest is lost");
+        cr_expect_eq(errno, ESTALE);
+        for (int i = 0; i < 100; i++)
+                close(fds[i]);
+        world_end(&world);
+}
+
 Test(report, reads_in_pieces_and_changes_nothing)
 {
         struct world world;
@@ -248,8 +272,10 @@ Test(report, reads_in_pieces_and_changes_nothing)
 
         kill(worker, SIGKILL);
         world_next_worker(&world, worker);
-        cr_expect_eq(pread(fd, rest, 16, 0), -1, "its text died with the worker");
+        cr_expect_eq(pread(fd, rest, 16, 8), -1, "the rest of it died with the worker");
         cr_expect_eq(errno, ESTALE);
+        cr_expect_eq(pread(fd, rest, 16, 0), 16, "who begins anew gets a new one");
+        cr_expect_eq(pread(fd, rest, 16, 8), 16);
         close(fd);
         cr_expect_eq(world_shell("ls -a '%1$s/.assetfs' | grep -q status.json && "
                                  "ls -a '%1$s' | grep -qx .assetfs",

@@ -57,13 +57,13 @@ static unsigned refused_count;
 static void handle(void *arg, const void *request, size_t length)
 {
         cr_assert_lt(handled_count, 64);
-        handled[handled_count++] =
-            (struct handled){.unique = fs_journal_unique(),
-                             .length = length,
-                             .request = request,
-                             .in_slot = length_of(request),
-                             .replay = fs_journal_is_replay(),
-                             .parked = arg == TO_PARK ? fs_journal_park(journal, 5000) : NULL};
+        handled[handled_count++] = (struct handled){
+            .unique = fs_journal_unique(),
+            .length = length,
+            .request = request,
+            .in_slot = length_of(request),
+            .replay = fs_journal_is_replay(),
+            .parked = arg == TO_PARK ? fs_journal_park(journal, 1000, 5000) : NULL};
 }
 
 static void refuse(void *arg, uint64_t unique)
@@ -322,7 +322,7 @@ static void park_and_answer(void *arg, const void *request, size_t length)
         (void)arg;
         (void)request;
         (void)length;
-        fs_journal_unpark(journal, fs_journal_park(journal, 1));
+        fs_journal_unpark(journal, fs_journal_park(journal, 1000, 1));
 }
 
 Test(fs_journal, parked_request_that_is_answered_at_once_is_unparked_once)
@@ -505,7 +505,7 @@ static _Atomic unsigned collisions;
 
 static void park_for_a_while(void *arg, const void *request, size_t length)
 {
-        struct fs_parked_slot *slot = fs_journal_park(journal, (intptr_t)arg);
+        struct fs_parked_slot *slot = fs_journal_park(journal, 1000, (intptr_t)arg);
 
         (void)request;
         (void)length;

@@ -273,7 +273,7 @@ static void handle(void *arg, const void *request, size_t length)
         case FUSE_OPEN:
         case FUSE_GETATTR:
                 if (number(3) == 0) {
-                        struct fs_parked_slot *slot = fs_journal_park(journal, 1);
+                        struct fs_parked_slot *slot = fs_journal_park(journal, 1, 1);
 
                         if (slot)
                                 parked[parked_count++] = slot;

@@ -205,7 +205,7 @@ static void park_it(void *arg, const void *request, size_t length)
 
         (void)request;
         (void)length;
-        *ret = fs_journal_park(worker_journal, 5000);
+        *ret = fs_journal_park(worker_journal, 1000, 5000);
 }
 
 static void handle_it(void)
