@@ -252,6 +252,9 @@ Test(process, fault_56_the_flight_ends_without_openers)
         world_mount(&world, "--origin", world_url(&world, "half-gate"));
         opener_start(&opener, world_path(&world, hex));
         opener_parked(&opener);
+        /* What nobody waits for before it has begun is not begun. */
+        for (int i = 0; i < SURELY_MS / 10 && world_requests(&world, "GET") == 0; i++)
+                sleep_ms(10);
         kill(opener.pid, SIGKILL);
         cr_expect(opener_gone(&opener, SURELY_MS));
         world_open_gate(&world);

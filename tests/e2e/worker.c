@@ -100,6 +100,7 @@ static void kill_under_load(const char *passthrough, int times)
         pid_t worker;
 
         world_begin(&world);
+        world.staging_may_stay = true; /* what a killed worker was writing, for the next open */
         for (int i = 0; i < ASSETS; i++)
                 world_asset(&world, 4096 + (size_t)i * 100, load.hex[i]);
         world_asset(&world, SIZE, held);
