@@ -52,9 +52,9 @@ static int count_dir(int dir, const atomic_bool *cancelled, struct count *ret)
 int cas_usage_count(const struct cas_store *store, const atomic_bool *cancelled,
                     struct cas_usage *ret)
 {
-        struct count blobs;
-        struct count staging;
-        struct count pins;
+        struct count blobs = {0};
+        struct count staging = {0};
+        struct count pins = {0};
         int r = count_dir(cas_store_blobs_dir(store), cancelled, &blobs);
 
         if (r == 0)

@@ -77,8 +77,7 @@ static void say(int client, const char *line)
 {
         char text[512];
 
-        snprintf(text, sizeof(text) - 1, "%s", line);
-        strcat(text, "\n");
+        snprintf(text, sizeof(text), "%.*s\n", (int)sizeof(text) - 2, line);
         send(client, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

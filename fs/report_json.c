@@ -114,8 +114,11 @@ static bool take_picture(const struct fs_server *server, struct picture *ret)
 /* Text as JSON can carry it: what is not UTF-8 is shown with '?'. */
 static json_t *text(const char *bytes)
 {
-        json_t *value = bytes ? json_string(bytes) : json_null();
+        json_t *value;
 
+        if (!bytes)
+                return json_null();
+        value = json_string(bytes);
         if (!value) {
                 char *shown = strdup(bytes);
 
