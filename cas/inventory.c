@@ -5,6 +5,7 @@
 #include "cas/inventory.h"
 
 #include "cas/io.h"
+#include "cas/pins.h"
 #include "cas/record.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ int cas_inventory_look(const struct cas_inventory *inventory, const struct cas_d
 
         cas_digest_format(digest, hex);
         *ret = (struct cas_inventory_blob){.pinned = inventory->pins >= 0 &&
-                                                     faccessat(inventory->pins, hex, F_OK, 0) == 0};
+                                                     cas_pins_has(inventory->pins, digest) == 1};
         if (fstatat(inventory->blobs, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (!is_blob(inventory, &st))
