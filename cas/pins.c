@@ -44,6 +44,8 @@ int cas_pins_open(const char *cache, char why[CAS_WHY])
         _cleanup_close_ int root = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct stat st;
 
+        if (root < 0 && errno == EACCES)
+                return cas_why(-EACCES, why, "it can be changed by root and by its owner");
         if (root < 0 || fstat(root, &st) < 0)
                 return cas_why(-errno, why, "%s", strerror(errno));
         if (geteuid() != 0 && geteuid() != st.st_uid)
@@ -62,11 +64,15 @@ static int64_t now_ms(void)
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static void pause_ms(int ms)
+{
+        nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
+}
+
 /* An open description of its own: a lock belongs to one, and `pins_dir` is everybody's. By
  * polling, since a lock that is waited for cannot be given up without a signal. */
 static int lock_for(int pins_dir, int kind, int timeout_ms)
 {
-        const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
         int64_t until_ms = now_ms() + timeout_ms;
         _cleanup_close_ int fd = openat(pins_dir, ".", DIRECTORY);
 
@@ -77,7 +83,7 @@ static int lock_for(int pins_dir, int kind, int timeout_ms)
                         return -errno;
                 if (now_ms() >= until_ms)
                         return -EBUSY;
-                nanosleep(&pause, NULL);
+                pause_ms(LOCK_PAUSE_MS);
         }
         return cas_io_steal_fd(&fd);
 }
@@ -123,20 +129,35 @@ static int remove_one(int pins_dir, const char *hex)
         return 1;
 }
 
-/* What was there already is flushed as well: who made it may have died before. */
-static int change(int pins_dir, const struct cas_pins_work *work, int (*one)(int, const char *))
+static int change_some(int pins_dir, const struct cas_pins_work *work, size_t first,
+                       int (*one)(int, const char *))
 {
         _cleanup_close_ int lock = lock_for(pins_dir, LOCK_EX, CAS_PINS_EXCLUSIVE_MS);
 
         if (lock < 0)
                 return lock;
-        for (size_t i = 0; i < work->count; i++) {
+        for (size_t i = first; i < work->count && i < first + CAS_PINS_BATCH; i++) {
                 char hex[CAS_DIGEST_HEX + 1];
 
                 cas_digest_format(&work->digests[i], hex);
                 work->told(work->arg, &work->digests[i], one(pins_dir, hex));
         }
-        return fsync(lock) < 0 && errno != EROFS ? -errno : 0;
+        return 0;
+}
+
+/* A name counts for evictors as soon as it is there; flushed is what was there already as
+ * well, since who made it may have died before. */
+static int change(int pins_dir, const struct cas_pins_work *work, int (*one)(int, const char *))
+{
+        for (size_t i = 0; i < work->count; i += CAS_PINS_BATCH) {
+                int r = change_some(pins_dir, work, i, one);
+
+                if (r < 0)
+                        return r;
+                if (work->count - i > CAS_PINS_BATCH)
+                        pause_ms(2 * LOCK_PAUSE_MS); /* who polls gets a turn */
+        }
+        return fsync(pins_dir) < 0 && errno != EROFS ? -errno : 0;
 }
 
 int cas_pins_add(int pins_dir, const struct cas_pins_work *work)

@@ -6,7 +6,7 @@
  * They are made beside a running daemon, so eviction and they agree on a lock, flock(2) of
  * the pins directory:
  *
- *   who pins     LOCK_EX while the files are made and flushed
+ *   who pins     LOCK_EX while files are made, CAS_PINS_BATCH of them at once
  *   who evicts   LOCK_SH from the look at a blob's pin to the end of its unlink
  *
  * A pin that was acknowledged is therefore never followed by the eviction of its blob. Both
@@ -23,8 +23,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CAS_PINS_SHARED_MS    2000  /* how long an evictor waits for the lock */
-#define CAS_PINS_EXCLUSIVE_MS 10000 /* how long a command does */
+#define CAS_PINS_SHARED_MS    2000 /* how long an evictor waits for the lock */
+#define CAS_PINS_EXCLUSIVE_MS 5000 /* how long a command does */
+#define CAS_PINS_BATCH        1000 /* a catalog of 100 000 must not keep evictors waiting */
 
 /*
  * The pins directory of a cache, made where it is missing; the caller owns the descriptor.

@@ -181,6 +181,7 @@ Test(cas_pins, eviction_and_they_exclude_each_other)
         close(second);
         cr_expect_eq(flock(other, LOCK_EX | LOCK_NB), 0);
         cr_expect_eq(cas_pins_lock_shared(pins), -EBUSY, "a pin that hangs");
+        cr_expect_eq(flock(other, LOCK_SH), 0);
         cr_expect_eq(cas_pins_add(pins, &work), -EBUSY, "a daemon that hangs");
         cr_expect_eq(tally.changed, 0);
         close(other);
