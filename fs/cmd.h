@@ -9,8 +9,10 @@ int cmd_cancel(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
+int cmd_pin(int argc, char **argv);
 int cmd_prefetch(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_unpin(int argc, char **argv);
 
 #endif

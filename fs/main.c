@@ -22,6 +22,8 @@ static const struct verb verbs[] = {
     {"cancel", cmd_cancel, "end a download"},
     {"reload", cmd_reload, "start the worker anew, of the binary now installed"},
     {"ls", cmd_ls, "the assets of a mount or of a cache"},
+    {"pin", cmd_pin, "assets that the cache keeps"},
+    {"unpin", cmd_unpin, "assets that it need not keep any more"},
     {"check-config", cmd_check_config, "is a configuration file a good one?"},
     {"worker", fs_worker, NULL}, /* the supervisor starts it */
 };

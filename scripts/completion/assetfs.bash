@@ -3,7 +3,7 @@
 # readline wants what follows the last of its own breaks (= and :), so that --cache=DIR and
 # -o a=b work as well.
 
-_assetfs_verbs="cancel check-config help ls mount prefetch reload status"
+_assetfs_verbs="cancel check-config help ls mount pin prefetch reload status unpin"
 
 # Sets `options` to those of a verb; those that take a value have a = behind them.
 _assetfs_options() {
@@ -15,6 +15,7 @@ _assetfs_options() {
         ;;
     status) options="--json --watch" ;;
     ls) options="--cache= --json" ;;
+    pin | unpin) options="--cache= --catalog=" ;;
     prefetch) options="-q --jobs= --catalog=" ;;
     *) options="" ;;
     esac
