@@ -6,6 +6,7 @@
 #include "cas/ingest.h"
 
 #include "cas/io.h"
+#include "cas/quarantine.h"
 #include "cas/record.h"
 #include "cas/staging.h"
 #include "cas/writer.h"
@@ -56,8 +57,8 @@ static int try_reserve(const struct cas_ingest *ingest, uint64_t size)
         return 0;
 }
 
-/* Is there room without the idle staging? A size is only what an origin claims: no lie is worth
- * what others have left. */
+/* Is there room without the idle staging and the quarantine? A size is only what an origin claims:
+ * no lie is worth what others have left. */
 static bool would_fit(const struct cas_ingest *ingest, uint64_t size)
 {
         struct statvfs disk;
@@ -65,11 +66,12 @@ static bool would_fit(const struct cas_ingest *ingest, uint64_t size)
         if (cas_store_statvfs(ingest->store, &disk) < 0)
                 return false;
         return size <= disk.f_bavail * disk.f_frsize +
-                           cas_staging_idle_bytes(cas_store_ingest_dir(ingest->store));
+                           cas_staging_idle_bytes(cas_store_ingest_dir(ingest->store)) +
+                           cas_quarantine_bytes(cas_store_quarantine_dir(ingest->store));
 }
 
 /* Room for `size` bytes, where the file system can reserve it. Staging that nobody is
- * writing is worth less than a download that is wanted now. */
+ * writing, and what is kept for a look, is worth less than a download that is wanted now. */
 static int reserve(struct cas_ingest *ingest, uint64_t size)
 {
         int r;
@@ -79,6 +81,7 @@ static int reserve(struct cas_ingest *ingest, uint64_t size)
         r = try_reserve(ingest, size);
         if ((r == -ENOSPC || r == -EDQUOT) && would_fit(ingest, size)) {
                 cas_staging_sweep(cas_store_ingest_dir(ingest->store), 0);
+                cas_quarantine_sweep(cas_store_quarantine_dir(ingest->store), 0, time(NULL));
                 r = try_reserve(ingest, size);
         }
         if (r == 0)

@@ -1,11 +1,12 @@
 /*
- * The directories of a claimed cache: make what is missing, sweep staging that is
- * stale. May touch only what the layout names; other things that lie in the
+ * The directories of a claimed cache: make what is missing, sweep staging and
+ * quarantine that are stale. May touch only what the layout names; other things that lie in the
  * cache (lost+found, a stray file) are left alone.
  */
 #include "cas/layout.h"
 
 #include "cas/io.h"
+#include "cas/quarantine.h"
 #include "cas/record.h"
 #include "cas/staging.h"
 
@@ -56,6 +57,7 @@ static int open_all(const struct cas_claim *claim, struct cas_layout *layout, ch
         if ((layout->quarantine = open_directory(claim->root, "quarantine", why)) < 0)
                 return layout->quarantine;
         cas_staging_sweep(layout->ingest, CAS_STAGING_KEEP_BYTES);
+        cas_quarantine_sweep(layout->quarantine, CAS_QUARANTINE_BYTES, time(NULL));
         return 0;
 }
 

@@ -20,11 +20,10 @@
 
 #define TOUCH_SECONDS 60 /* how exact "last opened" is, and how often that is written at most */
 
-#define HASH_CHUNK (256 * 1024) /* bytes read at a time when a blob is re-hashed */
-
 struct cas_store {
         struct cas_layout layout;
         atomic_llong touch_again; /* unix seconds; before, the disk refuses to keep times */
+        char boot[CAS_BOOT_ID];
 };
 
 int cas_store_open(const struct cas_claim *claim, struct cas_store **ret, char why[CAS_WHY])
@@ -40,6 +39,7 @@ int cas_store_open(const struct cas_claim *claim, struct cas_store **ret, char w
                 free(store);
                 return r;
         }
+        cas_record_boot(store->boot);
         *ret = store;
         return 0;
 }
@@ -79,6 +79,11 @@ int cas_store_pins_dir(const struct cas_store *store)
         return store->layout.pins;
 }
 
+int cas_store_quarantine_dir(const struct cas_store *store)
+{
+        return store->layout.quarantine;
+}
+
 static bool is_our_file(const struct stat *st)
 {
         return S_ISREG(st->st_mode) && st->st_uid == geteuid();
@@ -93,17 +98,15 @@ static void describe(const struct stat *st, struct cas_blob *ret)
         ret->ctime = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
 }
 
-/* Opens what stands under the name if it is a regular file of ours, else -EUCLEAN.
- * The stat comes first because merely opening a device can do something. */
-static int open_our_file(const struct cas_store *store, const char *hex, struct stat *ret_st)
+/* The stat comes first because merely opening a device can do something. */
+int cas_store_open_file(int blobs, const char *hex, struct stat *ret_st)
 {
-        if (fstatat(store->layout.blobs, hex, ret_st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(blobs, hex, ret_st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (!is_our_file(ret_st))
                 return -EUCLEAN;
 
-        _cleanup_close_ int fd =
-            openat(store->layout.blobs, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        _cleanup_close_ int fd = openat(blobs, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
         if (fd < 0)
                 return errno == ELOOP ? -EUCLEAN : -errno;
@@ -150,7 +153,7 @@ int cas_store_open_blob(struct cas_store *store, const struct cas_digest *digest
 
         cas_digest_format(digest, hex);
 
-        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+        _cleanup_close_ int fd = cas_store_open_file(store->layout.blobs, hex, &st);
         int r = fd < 0 ? fd : touch(store, fd, &st);
 
         if (r < 0)
@@ -194,7 +197,7 @@ int cas_store_look(const struct cas_store *store, const struct cas_digest *diges
 
         cas_digest_format(digest, hex);
 
-        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+        _cleanup_close_ int fd = cas_store_open_file(store->layout.blobs, hex, &st);
 
         if (fd < 0)
                 return fd == -ENOENT || fd == -EUCLEAN ? CAS_ABSENT : fd;
@@ -203,78 +206,57 @@ int cas_store_look(const struct cas_store *store, const struct cas_digest *diges
         return cas_record_valid(fd, digest, &st) ? CAS_VERIFIED : CAS_UNVERIFIED;
 }
 
-static int hash_file(int fd, const atomic_bool *cancelled, struct cas_digest *ret)
+bool cas_store_wants_hash(const struct cas_store *store, enum cas_verify verify,
+                          const struct cas_blob *blob)
 {
-        struct cas_hash *hash;
-        _cleanup_free_ char *chunk = malloc(HASH_CHUNK);
-        uint64_t offset = 0;
-        ssize_t got;
-
-        if (!chunk)
-                return -ENOMEM;
-
-        int r = cas_hash_new(&hash);
-
-        if (r < 0)
-                return r; /* cppcheck-suppress memleak ; a cleanup attribute */
-        while ((got = cas_io_read_at(fd, chunk, HASH_CHUNK, offset)) > 0) {
-                if (atomic_load(cancelled)) {
-                        got = -ECANCELED;
-                        break;
-                }
-                cas_hash_update(hash, chunk, (size_t)got);
-                offset += (uint64_t)got;
+        switch (verify) {
+        case CAS_VERIFY_METADATA:
+                return false;
+        case CAS_VERIFY_BOOT:
+                return !cas_record_is_of_boot(blob->fd, store->boot);
+        case CAS_VERIFY_ALWAYS:
+                break;
         }
-        r = got < 0 ? (int)got : cas_hash_final(hash, ret);
-        cas_hash_free(hash);
-        return r;
+        return true;
 }
 
-/* 0: the file is the digest's content, and did not change while it was hashed. */
-static int check_content(int fd, const struct cas_digest *digest, const struct stat *before,
-                         const atomic_bool *cancelled)
-{
-        struct cas_digest found;
-        struct stat after;
-        int r = hash_file(fd, cancelled, &found);
-
-        if (r < 0)
-                return r;
-        if (fstat(fd, &after) < 0)
-                return -errno;
-        if (!cas_digest_equal(&found, digest) || after.st_size != before->st_size ||
-            after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
-            after.st_mtim.tv_nsec != before->st_mtim.tv_nsec)
-                return -EBADMSG;
-        return 0;
-}
-
-int cas_store_revalidate(const struct cas_store *store, const struct cas_digest *digest,
-                         const atomic_bool *cancelled)
+int cas_store_verified_at(const struct cas_store *store, const struct cas_digest *digest,
+                          int64_t *ret)
 {
         char hex[CAS_DIGEST_HEX + 1];
         struct stat st;
-        int r;
 
         cas_digest_format(digest, hex);
 
-        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+        _cleanup_close_ int fd = cas_store_open_file(store->layout.blobs, hex, &st);
 
-        if (fd < 0 && fd != -EUCLEAN)
-                return fd;
-        if (fd >= 0 && cas_record_valid(fd, digest, &st))
-                return 0;
-        r = fd < 0 ? -EBADMSG : check_content(fd, digest, &st, cancelled);
-        if (r == -EBADMSG) {
-                int removed = cas_store_refuse(store, digest);
+        if (fd < 0)
+                return fd == -EUCLEAN ? -ENOENT : fd;
+        if (!cas_record_valid(fd, digest, &st))
+                return -ENOENT;
+        *ret = cas_record_verified_at(fd, &st);
+        return 0;
+}
 
-                return removed < 0 ? removed : r;
-        }
-        if (r == 0)
-                r = cas_record_write(fd, digest, NULL);
-        if (r == 0 && fsync(fd) < 0)
-                r = -errno;
-        return r;
+struct cas_scrub cas_store_scrub(const struct cas_store *store)
+{
+        return (struct cas_scrub){.blobs = store->layout.blobs,
+                                  .quarantine = store->layout.quarantine};
+}
+
+int cas_store_revalidate(const struct cas_store *store, const struct cas_digest *digest,
+                         const atomic_bool *cancelled, struct cas_verdict *ret)
+{
+        struct cas_scrub scrub = cas_store_scrub(store);
+
+        scrub.cancelled = cancelled;
+
+        int r = cas_scrub_blob(&scrub, digest, ret);
+
+        if (r != -EUCLEAN)
+                return r;
+        r = cas_store_refuse(store, digest);
+        return r < 0 ? r : -EBADMSG;
 }
 
 /* A directory that is not empty: aside it goes, under a name nothing else has. */
@@ -367,7 +349,7 @@ int cas_store_source(const struct cas_store *store, const struct cas_digest *dig
 
         cas_digest_format(digest, hex);
 
-        _cleanup_close_ int fd = open_our_file(store, hex, &st);
+        _cleanup_close_ int fd = cas_store_open_file(store->layout.blobs, hex, &st);
 
         return fd < 0 ? fd : cas_record_source(fd, ret, size);
 }

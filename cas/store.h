@@ -5,7 +5,8 @@
  *     blobs/sha256/     verified blobs, 0444
  *     ingest/           being written (cas/ingest.h)
  *     pins/             digests that are never evicted
- *     quarantine/       what stood where a blob belongs and could not be removed
+ *     quarantine/       what failed a re-hash (cas/quarantine.h), and what stood where a blob
+ *                       belongs and could not be removed
  *     lock              one process per cache (cas/claim.h)
  *
  * Everything is reached through descriptors taken at the start; nothing found in
@@ -20,10 +21,12 @@
 
 #include "cas/claim.h"
 #include "cas/digest.h"
+#include "cas/scrub.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 struct cas_store;
@@ -83,14 +86,33 @@ enum cas_presence {
 int cas_store_look(const struct cas_store *store, const struct cas_digest *digest,
                    struct cas_blob *ret);
 
+/* What an open trusts of a blob with a valid record. */
+enum cas_verify {
+        CAS_VERIFY_METADATA, /* the record */
+        CAS_VERIFY_BOOT,     /* … and that its bytes were hashed since the machine booted */
+        CAS_VERIFY_ALWAYS,   /* nothing: they are to be hashed now */
+};
+
+/* Is the open blob to be hashed before it is served? */
+bool cas_store_wants_hash(const struct cas_store *store, enum cas_verify verify,
+                          const struct cas_blob *blob);
+
+/* When the blob's bytes were hashed last, unix seconds; -ENOENT where it has no valid record. */
+int cas_store_verified_at(const struct cas_store *store, const struct cas_digest *digest,
+                          int64_t *ret);
+
 /*
- * Settles what open_blob called -EUCLEAN: hashes the file and writes its record
- * if it is right (0), else takes it away (-EBADMSG) so that the digest can be
- * fetched again. What is no regular file of ours is taken away unread. Reads the
- * whole file; -ECANCELED soon after *cancelled becomes true. -ENOENT: nothing there.
+ * Settles what open_blob called -EUCLEAN, or what is to be hashed: notes that the file is
+ * right (0), else takes it away (-EBADMSG) so that the digest can be fetched again; into
+ * quarantine where it is a file of ours. What is none is taken away unread. Reads the whole
+ * file; -ECANCELED soon after *cancelled becomes true. -ENOENT: nothing there.
+ * *ret says what was found.
  */
 int cas_store_revalidate(const struct cas_store *store, const struct cas_digest *digest,
-                         const atomic_bool *cancelled);
+                         const atomic_bool *cancelled, struct cas_verdict *ret);
+
+/* Where the store's blobs can be hashed. */
+struct cas_scrub cas_store_scrub(const struct cas_store *store);
 
 /*
  * Takes away whatever stands under the digest's name: removed, or where that
@@ -103,7 +125,11 @@ int cas_store_refuse(const struct cas_store *store, const struct cas_digest *dig
 int cas_store_list(const struct cas_store *store, int (*each)(void *arg, const struct cas_digest *),
                    void *arg);
 
-/* The same of an open directory: for cas/inventory.c. */
+/* For cas/scrub.c: opens what stands under the name if it is a regular file of our user, else
+ * -EUCLEAN. Never blocks, follows nothing. */
+int cas_store_open_file(int blobs, const char *hex, struct stat *ret_st);
+
+/* The same of an open directory: for cas/inventory.c and cas/scrub.c. */
 int cas_store_list_dir(int blobs, int (*each)(void *arg, const struct cas_digest *), void *arg);
 
 /* Where the blob's bytes came from, for people (cas_record_source). */
@@ -114,6 +140,7 @@ int cas_store_source(const struct cas_store *store, const struct cas_digest *dig
 int cas_store_blobs_dir(const struct cas_store *store);
 int cas_store_ingest_dir(const struct cas_store *store);
 int cas_store_pins_dir(const struct cas_store *store);
+int cas_store_quarantine_dir(const struct cas_store *store);
 /* As cas_store_refuse(), for a name in the staging directory. */
 int cas_store_clear_staging(const struct cas_store *store, const char *name);
 

@@ -21,20 +21,53 @@ static void set_cancelled(struct fetch_attempt *attempt)
                         atomic_load(&attempt->dropped) ? FETCH_DROPPED : "stopping");
 }
 
+/* What was wrong with the file in the cache, in words. */
+static void set_refused(const struct fetch_attempt *attempt, struct fetch_cause *ret)
+{
+        const struct cas_verdict *verdict = &attempt->verdict;
+        const char *fate = verdict->kept ? "quarantined" : "removed";
+        char hex[CAS_DIGEST_HEX + 1];
+
+        cas_digest_format(&verdict->found, hex);
+        if (verdict->error)
+                fetch_cause_set(ret, FETCH_WRONG_BYTES, "the disk cannot read it (%s); %s",
+                                strerror(-verdict->error), fate);
+        else if (verdict->hashed > 0)
+                fetch_cause_set(ret, FETCH_WRONG_BYTES, "its bytes have the SHA-256 %s; %s", hex,
+                                fate);
+        else
+                fetch_cause_set(ret, FETCH_WRONG_BYTES,
+                                "what stood in the cache was not this asset; %s", fate);
+}
+
+/* -EUCLEAN also of a blob that is only to be hashed before it is served. */
+static int open_cached(const struct fetch_attempt *attempt, struct cas_blob *ret)
+{
+        const struct fetch_config *config = attempt->config;
+        int r = cas_store_open_blob(config->store, &attempt->digest, ret);
+
+        if (r == 0 && cas_store_wants_hash(config->store, config->verify, ret)) {
+                close(ret->fd);
+                return -EUCLEAN;
+        }
+        return r;
+}
+
 /*
  * What stands under the digest's name already: true when that settles the flight.
- * Something without a record is hashed; what is wrong is taken away here, and then
- * the digest is fetched as if nothing had been there.
+ * What has no record, or is to be hashed anew, is hashed; what is wrong is taken away here,
+ * and then the digest is fetched as if nothing had been there.
  */
 static bool settle_cached(struct fetch_attempt *attempt)
 {
         const struct fetch_config *config = attempt->config;
         struct cas_blob blob;
-        int r = cas_store_open_blob(config->store, &attempt->digest, &blob);
+        int r = open_cached(attempt, &blob);
         bool revalidated = false;
 
         if (r == -EUCLEAN) {
-                r = cas_store_revalidate(config->store, &attempt->digest, &attempt->cancelled);
+                r = cas_store_revalidate(config->store, &attempt->digest, &attempt->cancelled,
+                                         &attempt->verdict);
                 revalidated = r == 0;
                 if (r == 0)
                         r = cas_store_open_blob(config->store, &attempt->digest, &blob);
@@ -42,8 +75,7 @@ static bool settle_cached(struct fetch_attempt *attempt)
         if (r == -EBADMSG) {
                 struct fetch_cause refused = {0};
 
-                fetch_cause_set(&refused, FETCH_WRONG_BYTES,
-                                "what stood in the cache was not this asset; removed");
+                set_refused(attempt, &refused);
                 fetch_attempt_tell(attempt, FETCH_EVENT_REFUSED, &refused);
                 return false;
         }

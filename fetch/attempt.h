@@ -31,6 +31,7 @@ struct fetch_attempt {
         uint64_t declared;                         /* bytes, by a catalog, or CAS_SIZE_UNKNOWN */
         const struct fetch_candidate *contributor; /* whose bytes are there; NULL: nobody's */
         bool joined;                               /* … and not only his, of one body */
+        struct cas_verdict verdict; /* on what was in the cache, where it was hashed */
         bool begun;
         uint64_t furthest; /* byte that was ever reached: only beyond it there is progress */
         uint64_t received; /* bytes, from all sources */

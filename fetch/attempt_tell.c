@@ -14,6 +14,7 @@ void fetch_attempt_tell(const struct fetch_attempt *attempt, enum fetch_event ev
             .event = event,
             .digest = attempt->digest,
             .cause = cause,
+            .verdict = &attempt->verdict,
             .bytes = attempt->received,
             .duration_ms = fetch_now_ms() - attempt->started_ms,
             .taken_up = attempt->taken_up,

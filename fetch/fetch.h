@@ -23,7 +23,7 @@ struct fetch;
 
 enum fetch_event {
         FETCH_EVENT_FETCHED,     /* downloaded and published */
-        FETCH_EVENT_REVALIDATED, /* a blob without a record was hashed and is right */
+        FETCH_EVENT_REVALIDATED, /* a blob was hashed before it was served, and is right */
         FETCH_EVENT_REFUSED,     /* what stood in the cache was wrong and is gone; goes on */
         FETCH_EVENT_FAILED,
         FETCH_EVENT_SERVER_BAD,  /* a server is asked last for duration_ms, for this cause */
@@ -33,10 +33,11 @@ enum fetch_event {
 struct fetch_report {
         enum fetch_event event;
         struct cas_digest digest;
-        const char *server;              /* "scheme://host:port", of the last two; else NULL */
-        const struct fetch_cause *cause; /* its source also where nothing failed */
-        uint64_t bytes;                  /* received, from all sources */
-        uint64_t taken_up;               /* beside them: what a former flight had left */
+        const char *server;                /* "scheme://host:port", of the last two; else NULL */
+        const struct fetch_cause *cause;   /* its source also where nothing failed */
+        const struct cas_verdict *verdict; /* of REVALIDATED and REFUSED */
+        uint64_t bytes;                    /* received, from all sources */
+        uint64_t taken_up;                 /* beside them: what a former flight had left */
         int64_t duration_ms;
         unsigned sources; /* tried */
         unsigned tries;   /* of all sources together */
@@ -46,6 +47,7 @@ struct fetch_config {
         struct cas_store *store;
         struct fetch_origins origins;
         struct http_config http;
+        enum cas_verify verify; /* what is hashed before it is served */
         uint64_t bound;         /* bytes an asset may have */
         size_t memory;          /* bytes, of all flights' buffers together */
         unsigned max_downloads; /* at once */

@@ -120,11 +120,13 @@ static void on_report(void *arg, const struct fetch_report *report)
                        report->tries, seconds);
                 break;
         case FETCH_EVENT_REVALIDATED:
-                fs_log(LOG_INFO, "event=revalidated digest=%s seconds=%.3f", hex, seconds);
+                fs_log(report->verdict->recorded ? LOG_DEBUG : LOG_INFO,
+                       "event=revalidated digest=%s bytes=%" PRIu64 " seconds=%.3f", hex,
+                       report->verdict->hashed, seconds);
                 break;
         case FETCH_EVENT_REFUSED:
-                fs_log(LOG_WARNING, "event=refused digest=%s cause=%s", hex,
-                       fs_log_value(cause->text).text);
+                fs_log(LOG_WARNING, "event=refused digest=%s size=%" PRIu64 " by=open cause=%s",
+                       hex, report->verdict->size, fs_log_value(cause->text).text);
                 break;
         case FETCH_EVENT_FAILED:
                 fs_log(cause->kind == FETCH_CANCELLED ? LOG_NOTICE : LOG_ERR,

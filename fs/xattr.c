@@ -73,16 +73,14 @@ static int error_of(const struct fs_server *server, const struct cas_digest *dig
 static int verified_at(const struct fs_server *server, const struct cas_digest *digest,
                        char value[VALUE_MAX])
 {
-        struct cas_blob blob;
-        int presence = cas_store_look(server->store, digest, &blob);
+        int64_t when;
+        int r = cas_store_verified_at(server->store, digest, &when);
         time_t seconds;
         struct tm utc;
 
-        if (presence < 0)
-                return presence;
-        if (presence != CAS_VERIFIED)
-                return -ENODATA;
-        seconds = (time_t)blob.mtime;
+        if (r < 0)
+                return r == -ENOENT ? -ENODATA : r;
+        seconds = (time_t)when;
         if (!gmtime_r(&seconds, &utc))
                 return -ENODATA;
         return strftime(value, VALUE_MAX, "%FT%TZ", &utc) > 0 ? 0 : -ENODATA;

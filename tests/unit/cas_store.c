@@ -16,6 +16,7 @@
 TestSuite(cas_store, .init = scratch_make, .fini = scratch_remove, .timeout = 20);
 
 static const atomic_bool going;
+static struct cas_verdict verdict;
 
 static unsigned mode_of(const char *name)
 {
@@ -42,7 +43,7 @@ static void expect_refused(struct cas_store *store, const struct cas_digest *dig
 
         cr_expect_eq(open_and_close(store, digest), -EUCLEAN);
         cr_expect_neq(cas_store_look(store, digest, &blob), CAS_VERIFIED);
-        cr_expect_eq(cas_store_revalidate(store, digest, &going), -EBADMSG);
+        cr_expect_eq(cas_store_revalidate(store, digest, &going, &verdict), -EBADMSG);
         cr_expect_eq(open_and_close(store, digest), -ENOENT);
 }
 
@@ -255,7 +256,7 @@ Test(cas_store, absent_blob_is_absent_everywhere)
 
         cr_expect_eq(open_and_close(store, &digest), -ENOENT);
         cr_expect_eq(cas_store_look(store, &digest, &blob), CAS_ABSENT);
-        cr_expect_eq(cas_store_revalidate(store, &digest, &going), -ENOENT);
+        cr_expect_eq(cas_store_revalidate(store, &digest, &going, &verdict), -ENOENT);
         cr_expect_eq(cas_store_refuse(store, &digest), 0);
         cr_expect_eq(cas_store_source(store, &digest, source, sizeof(source)), -ENOENT);
         cas_store_free(store);
@@ -429,9 +430,9 @@ Test(cas_store, right_bytes_without_a_record_are_taken_in)
         cr_expect_eq(open_and_close(store, &digest), -EUCLEAN);
         cr_expect_eq(cas_store_look(store, &digest, &blob), CAS_UNVERIFIED);
         cr_expect_eq(blob.size, strlen(TEXT));
-        cr_expect_eq(cas_store_revalidate(store, &digest, &going), 0);
+        cr_expect_eq(cas_store_revalidate(store, &digest, &going, &verdict), 0);
         cr_expect_eq(open_and_close(store, &digest), 0);
-        cr_expect_eq(cas_store_revalidate(store, &digest, &going), 0);
+        cr_expect_eq(cas_store_revalidate(store, &digest, &going, &verdict), 0);
         cas_store_free(store);
 }
 
@@ -442,7 +443,7 @@ Test(cas_store, revalidation_stops_when_cancelled_and_takes_nothing_away)
         struct cas_store *store = open_cache();
 
         scratch_write(blob_at(&digest).text, TEXT, strlen(TEXT));
-        cr_expect_eq(cas_store_revalidate(store, &digest, &cancelled), -ECANCELED);
+        cr_expect_eq(cas_store_revalidate(store, &digest, &cancelled, &verdict), -ECANCELED);
         cr_expect_eq(open_and_close(store, &digest), -EUCLEAN);
         cas_store_free(store);
 }
