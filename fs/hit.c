@@ -34,8 +34,8 @@ static bool sent_round(fuse_req_t req, const struct fs_hit *hit, const struct ca
         struct fs_server *server = fuse_req_userdata(req);
 
         if (!fs_node_supersede(server->nodes, hit->ino, blob) &&
-            !fs_node_send_round(server->nodes, hit->ino, fuse_req_ctx(req)->pid, hit->ended_miss,
-                                hit->replay))
+            !fs_node_send_round(server->nodes, hit->ino, fuse_req_ctx(req)->pid,
+                                hit->ended_miss && !hit->rehashed, hit->replay))
                 return false;
         /* For those who open without a lookup: fstat at least asks again. Not in a replay: the
          * kernel may have been told, and would throw away what the lookup under way brings. */
@@ -84,14 +84,30 @@ static int reply_open(fuse_req_t req, const struct fs_hit *hit, const struct fs_
         return fuse_reply_open(req, &fi);
 }
 
+/* Is somebody reading this very file? Then it was hashed when he opened it. */
+static bool is_open(struct fs_server *server, const struct fs_hit *hit, const struct cas_blob *blob)
+{
+        struct cas_blob reads;
+
+        return fs_node_reads(server->nodes, hit->ino, &reads) && reads.inode == blob->inode &&
+               reads.mtime == blob->mtime;
+}
+
 /* The checked blob. It need not be opened where its backing id is kept and nothing of it has
  * changed since it was: then its fd is -1. */
 static int check_blob(struct fs_server *server, const struct fs_hit *hit, struct cas_blob *ret)
 {
-        if (fs_node_kept(server->nodes, hit->ino, ret) &&
+        if (server->verify == CAS_VERIFY_METADATA && fs_node_kept(server->nodes, hit->ino, ret) &&
             cas_store_unchanged(server->store, &hit->digest, ret))
                 return 0;
-        return cas_store_open_blob(server->store, &hit->digest, ret);
+
+        int r = cas_store_open_blob(server->store, &hit->digest, ret);
+
+        if (r < 0 || hit->ended_miss || !cas_store_wants_hash(server->store, server->verify, ret) ||
+            is_open(server, hit, ret))
+                return r;
+        cas_io_close_at(&ret->fd);
+        return -EKEYEXPIRED;
 }
 
 int fs_hit_open(fuse_req_t req, const struct fs_hit *hit)

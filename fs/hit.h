@@ -16,11 +16,13 @@ struct fs_hit {
         uint64_t unique;
         bool replay;     /* it may have been answered before, by a worker that died */
         bool ended_miss; /* the opener waited for the blob */
+        bool rehashed;   /* … which was there, for its hash: the kernel knows its size */
 };
 
 /*
  * Opens the blob and replies. Returns 0 when it replied, or -errno without a reply:
- * -ENOENT and -EUCLEAN mean that it is not a hit (cas_store_open_blob).
+ * -ENOENT and -EUCLEAN mean that it is not a hit (cas_store_open_blob), -EKEYEXPIRED that its
+ * bytes are to be hashed before (--verify), which an opener that ended a wait has seen done.
  */
 int fs_hit_open(fuse_req_t req, const struct fs_hit *hit);
 

@@ -268,13 +268,18 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
                 atomic_fetch_add(&metrics->hits, !second && !hit.replay);
                 return;
         }
-        if (r != -ENOENT && r != -EUCLEAN) {
+        hit.rehashed = r == -EKEYEXPIRED;
+        if (r != -ENOENT && r != -EUCLEAN && !hit.rehashed) {
                 refuse_for_disk(req, &hit, r);
         } else if (fi->flags & O_NONBLOCK) {
-                fs_log_open_refused(req, &hit.digest, EAGAIN, "not cached, and O_NONBLOCK");
+                fs_log_open_refused(req, &hit.digest, EAGAIN,
+                                    "not cached or to be hashed, and O_NONBLOCK");
                 fs_hit_refuse(req, &hit, EAGAIN);
         } else {
-                atomic_fetch_add(&metrics->misses, !hit.replay);
+                if (hit.rehashed)
+                        atomic_fetch_add(&metrics->hits, !second && !hit.replay);
+                else
+                        atomic_fetch_add(&metrics->misses, !hit.replay);
                 fs_log_open_parked(req, &hit.digest);
                 fs_park_open(req, &hit);
         }

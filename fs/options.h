@@ -9,6 +9,7 @@
 #ifndef FS_OPTIONS_H
 #define FS_OPTIONS_H
 
+#include "cas/store.h"
 #include "fetch/net.h"
 #include "fs/refusals.h"
 
@@ -36,7 +37,8 @@ struct fs_options {
         bool foreground;
         int log_level; /* syslog's: what is less important is not logged */
         const char *cache;
-        const char *user; /* or NULL */
+        enum cas_verify verify; /* what is hashed before it is served */
+        const char *user;       /* or NULL */
         const char *ca_file;
         const char *proxy;
         const char *origins[FS_ORIGINS_MAX];

@@ -137,7 +137,7 @@ static void put_cache(FILE *out, const struct fs_server *server)
                 one(out, "assetfs_cache_free_bytes", "gauge", "Free bytes of the cache's disk.",
                     (uint64_t)disk.f_bavail * disk.f_frsize);
         one(out, "assetfs_revalidated_total", "counter",
-            "Cached files without a valid record that were hashed and found right.",
+            "Cached files that were hashed before they were served, and found right.",
             atomic_load(&metrics->revalidated));
         one(out, "assetfs_refused_total", "counter",
             "Cached files that were found wrong and taken away.", atomic_load(&metrics->refused));

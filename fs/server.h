@@ -27,6 +27,7 @@ struct fs_server {
         const char *cache; /* its path, for people */
         const char *mountpoint;
         bool stale; /* the catalog is the last good one: the one now there was refused */
+        enum cas_verify verify; /* what is hashed before it is served */
         unsigned max_downloads;
         int64_t started_ms; /* the worker, of the wall clock */
         struct fs_memory *memory;

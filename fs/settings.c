@@ -57,6 +57,21 @@ static int set_cache(struct fs_options *options, const char *path, struct fs_why
         return 0;
 }
 
+static int set_verify(struct fs_options *options, const char *word, struct fs_why *why)
+{
+        static const char *const words[] = {[CAS_VERIFY_METADATA] = "metadata",
+                                            [CAS_VERIFY_BOOT] = "boot",
+                                            [CAS_VERIFY_ALWAYS] = "always"};
+
+        for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                if (strcmp(word, words[i]) == 0) {
+                        options->verify = (enum cas_verify)i;
+                        return 0;
+                }
+        }
+        return fs_value_refuse(why, word, "metadata, boot or always");
+}
+
 static int set_user(struct fs_options *options, const char *user, struct fs_why *why)
 {
         (void)why;
@@ -170,6 +185,7 @@ const struct fs_setting fs_settings[] = {
     {"log-level", "mount", "log-level", .set = set_log_level},
     {"o", "mount", "options", FIXED, .set = fs_mount_options_parse},
     {"cache", "cache", "cache", PATH, FIXED, .set = set_cache},
+    {"verify", "cache", "verify", .set = set_verify},
     {"max-asset-size", "limits", "max-asset-size", .set = set_max_asset_size},
     {"max-downloads", "limits", "max-downloads", .set = set_max_downloads},
     {"connections", "limits", "connections", .set = set_connections},

@@ -311,6 +311,7 @@ static int start_fetch(struct worker *worker)
                      .beat_arg = worker->memory,
                      .phase = note_phase,
                      .phase_arg = worker->memory},
+            .verify = options->verify,
             .bound = options->max_asset_size,
             .memory = memory_for(options->max_downloads),
             .max_downloads = options->max_downloads,
@@ -347,6 +348,7 @@ static int set_up(struct worker *worker)
         *server = (struct fs_server){
             .cache = options->cache,
             .mountpoint = options->mountpoint,
+            .verify = options->verify,
             .max_downloads = options->max_downloads,
             .started_ms = wall_ms(),
             .memory = worker->memory,

@@ -9,7 +9,7 @@ _assetfs_verbs="cancel check-config help ls mount pin prefetch reload status unp
 _assetfs_options() {
     case $1 in
     mount)
-        options="-f -c= -o= --origin= --catalog= --cache= --max-asset-size= --max-downloads="
+        options="-f -c= -o= --origin= --catalog= --cache= --verify= --max-asset-size= --max-downloads="
         options+=" --connections= --retries= --open-timeout= --stall-timeout= --min-rate= --ca="
         options+=" --proxy= --deny-net= --user= --log-level="
         ;;
@@ -74,6 +74,7 @@ _assetfs_value() {
     --cache) _assetfs_paths "$2" "$3" d ;;
     -c | --catalog | --ca) _assetfs_paths "$2" "$3" f ;;
     --log-level) _assetfs_reply "$2" "$3" "error warning info debug" ;;
+    --verify) _assetfs_reply "$2" "$3" "metadata boot always" ;;
     --user) _assetfs_reply "$2" "$3" "$(compgen -u)" ;;
     --deny-net) _assetfs_reply "$2" "$3" none ;;
     -o)

@@ -226,6 +226,23 @@ Test(fs_options, fault_64_impossible_numbers)
                 USAGE_ERROR(bad[i], ORIGIN, "--cache=/c", "/mnt");
 }
 
+Test(fs_options, what_an_open_trusts)
+{
+        static const char *const words[] = {"metadata", "boot", "always"};
+        struct fs_options options;
+
+        cr_assert_eq(PARSE(&options, "--cache=/c", ORIGIN, "/mnt"), 0);
+        cr_expect_eq(options.verify, CAS_VERIFY_METADATA);
+        fs_options_free(&options);
+        for (int i = 0; i < 3; i++) {
+                cr_assert_eq(PARSE(&options, "--verify", words[i], "--cache=/c", ORIGIN, "/mnt"),
+                             0);
+                cr_expect_eq(options.verify, (enum cas_verify)i);
+                fs_options_free(&options);
+        }
+        USAGE_ERROR("--verify=never", ORIGIN, "--cache=/c", "/mnt");
+}
+
 Test(fs_options, too_many_of_a_kind)
 {
         static char verb[] = "mount";

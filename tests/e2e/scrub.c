@@ -1,0 +1,171 @@
+/*
+ * FAULTS 36, 39 and 46, corruption at rest: a bit that flipped where size and times say nothing
+ * of it. Who looks for it finds it, it is kept for a look, and the next open is right again.
+ */
+#include "tests/e2e/world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+TestSuite(scrub, .timeout = 120);
+
+#define SIZE 300000
+#define WAYS 2
+
+static const char *const ways[WAYS] = {"passthrough=auto", "passthrough=off"};
+
+/* Mounts, fetches `hex`, and unmounts: it is in the cache. */
+static void fill_cache(struct world *world, char hex[HEX])
+{
+        world_begin(world);
+        world_asset(world, SIZE, hex);
+        world_origin(world);
+        world_mount(world, "--origin", world_url(world, "ok"));
+        cr_assert_eq(world_open(world_path(world, hex)), 0);
+        world_unmount(world);
+}
+
+/* One byte becomes another, on the disk too; nothing else of the file says so. */
+static void flip(const struct world *world, const char *hex)
+{
+        cr_assert_eq(
+            world_shell("set -e; cd '%s'; B='%s'; touch -r $B times; "
+                        "tail -c 1 $B | tr '\\000-\\377' '\\001-\\377\\000' | "
+                        "dd of=$B bs=1 seek=%d conv=notrunc,fsync status=none; touch -r times $B",
+                        world->dir, world_blob(world, hex), SIZE - 1),
+            0);
+}
+
+/* As if the machine had booted since. */
+static void boot(const struct world *world, const char *hex)
+{
+        cr_assert_eq(setxattr(world_blob(world, hex), "user.assetfs.verified", "1000 x", 6, 0), 0);
+}
+
+static int quarantined(const struct world *world, const char *hex)
+{
+        return world_shell("exit $(ls '%s/quarantine' | grep -c '^%s[.]')", world->cache, hex);
+}
+
+/* Wrong bytes were found by `words`, and right ones came. */
+static void expect_mended(struct world *world, const char *hex)
+{
+        cr_expect_eq(world_open(world_path(world, hex)), 0);
+        cr_expect_eq(world_requests(world, "GET /ok/"), 2);
+        cr_expect_eq(quarantined(world, hex), 1);
+}
+
+Test(scrub, fault_39_metadata_is_what_an_open_trusts)
+{
+        struct world world;
+        char hex[HEX];
+
+        fill_cache(&world, hex);
+        flip(&world, hex);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        cr_expect_eq(world_shell("cmp -s '%s' '%s/%s'", world_path(&world, hex), world.files, hex),
+                     1, "that is what the default means");
+        cr_expect_eq(world_requests(&world, "GET /ok/"), 1);
+        world_unmount(&world);
+        cr_assert_eq(unlink(world_blob(&world, hex)), 0);
+        world_end(&world);
+}
+
+Test(scrub, fault_39_hashed_once_a_boot)
+{
+        for (int way = 0; way < WAYS; way++) {
+                struct world world;
+                char hex[HEX];
+
+                fill_cache(&world, hex);
+                boot(&world, hex);
+                world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "boot", "-o",
+                            ways[way], "--log-level", "debug");
+                for (int i = 0; i < 3; i++)
+                        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+                cr_expect_eq(world_logged(&world, "event=revalidated"), 1, "%s", ways[way]);
+                cr_expect_eq(world_requests(&world, "GET /ok/"), 1);
+                boot(&world, hex);
+                flip(&world, hex);
+                expect_mended(&world, hex);
+                cr_expect_eq(world_logged(&world, "event=refused"), 1, "%s", ways[way]);
+                world_end(&world);
+        }
+}
+
+Test(scrub, fault_39_hashed_by_each_open_that_finds_it_closed)
+{
+        for (int way = 0; way < WAYS; way++) {
+                struct world world;
+                char hex[HEX];
+
+                fill_cache(&world, hex);
+                world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "always", "-o",
+                            ways[way], "--log-level", "debug");
+                cr_expect_eq(world_open(world_path(&world, hex)), 0);
+                cr_expect_eq(world_logged(&world, "event=revalidated"), 1, "%s", ways[way]);
+
+                int fd = open(world_path(&world, hex), O_RDONLY | O_CLOEXEC);
+
+                cr_assert_geq(fd, 0);
+                for (int i = 0; i < 3; i++)
+                        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+                cr_expect_eq(world_logged(&world, "event=revalidated"), 2, "while it is open");
+                close(fd);
+                flip(&world, hex);
+                expect_mended(&world, hex);
+                cr_expect_eq(world_logged(&world, "event=refused"), 1, "%s", ways[way]);
+                world_end(&world);
+        }
+}
+
+/* Of many openers at once, none has a thread, none fails, and no byte comes from an origin. */
+Test(scrub, many_open_what_is_to_be_hashed)
+{
+        struct opener openers[20];
+        struct world world;
+        char hex[HEX];
+
+        fill_cache(&world, hex);
+        boot(&world, hex);
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "boot", "--log-level",
+                    "debug");
+        for (int i = 0; i < 20; i++)
+                opener_start(&openers[i], world_path(&world, hex));
+        for (int i = 0; i < 20; i++)
+                cr_expect_eq(opener_result(&openers[i], SURELY_MS), 0);
+        cr_expect_eq(world_logged(&world, "event=revalidated"), 1, "one hash for all");
+        cr_expect_eq(world_requests(&world, "GET /ok/"), 1);
+        world_end(&world);
+}
+
+/* Where nothing can be noted of a hash, what is right opens all the same. */
+Test(scrub, fault_37_hashed_on_a_read_only_disk)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, SIZE, hex);
+        world_origin(&world);
+        cr_assert_eq(world_shell("cd '%s' && mkdir -m 700 cache && "
+                                 "mount -t tmpfs -o size=8m,mode=700 none cache",
+                                 world.dir),
+                     0);
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "always");
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_unmount(&world);
+        cr_assert_eq(world_shell("mount -o remount,ro '%s'", world.cache), 0);
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "always");
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_requests(&world, "GET /ok/"), 1);
+        world_unmount(&world);
+        cr_expect_eq(world_shell("umount '%s'", world.cache), 0);
+        world_end(&world);
+}
