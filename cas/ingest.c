@@ -6,8 +6,8 @@
 #include "cas/ingest.h"
 
 #include "cas/io.h"
-#include "cas/quarantine.h"
 #include "cas/record.h"
+#include "cas/room.h"
 #include "cas/staging.h"
 #include "cas/writer.h"
 
@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define GROW_MOST (64u << 20) /* bytes, how far room is made ahead of what has come */
 
 struct cas_ingest {
         struct cas_store *store;
@@ -28,7 +30,8 @@ struct cas_ingest {
         bool has_writer;
         uint64_t bound;
         uint64_t declared;
-        uint64_t reserved;
+        uint64_t reserved; /* bytes that the disk has set aside, or cannot */
+        uint64_t claim;    /* bytes that the cache's bounds allow for it */
         uint64_t offset;
         int error; /* the first one, or 0 */
 };
@@ -57,35 +60,62 @@ static int try_reserve(const struct cas_ingest *ingest, uint64_t size)
         return 0;
 }
 
-/* Is there room without the idle staging and the quarantine? A size is only what an origin claims:
- * no lie is worth what others have left. */
-static bool would_fit(const struct cas_ingest *ingest, uint64_t size)
+static bool is_no_room(int error)
 {
-        struct statvfs disk;
-
-        if (cas_store_statvfs(ingest->store, &disk) < 0)
-                return false;
-        return size <= disk.f_bavail * disk.f_frsize +
-                           cas_staging_idle_bytes(cas_store_ingest_dir(ingest->store)) +
-                           cas_quarantine_bytes(cas_store_quarantine_dir(ingest->store));
+        return error == -ENOSPC || error == -EDQUOT;
 }
 
-/* Room for `size` bytes, where the file system can reserve it. Staging that nobody is
- * writing, and what is kept for a look, is worth less than a download that is wanted now. */
+/* What `size` bytes would take of the disk beside what the file has already. */
+static uint64_t not_yet_taken(const struct cas_ingest *ingest, uint64_t size)
+{
+        struct stat st;
+        uint64_t taken = fstat(ingest->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+
+        return size > taken ? size - taken : 0;
+}
+
+/* Room for `size` bytes: within the cache's bounds, and on the disk, where it can reserve it.
+ * Other blobs go for it, once. */
 static int reserve(struct cas_ingest *ingest, uint64_t size)
 {
+        uint64_t before = ingest->claim;
         int r;
 
         if (size <= ingest->reserved)
                 return 0;
+        r = cas_room_claim(ingest->store, &ingest->claim, size);
+        if (r < 0)
+                return r;
         r = try_reserve(ingest, size);
-        if ((r == -ENOSPC || r == -EDQUOT) && would_fit(ingest, size)) {
-                cas_staging_sweep(cas_store_ingest_dir(ingest->store), 0);
-                cas_quarantine_sweep(cas_store_quarantine_dir(ingest->store), 0, time(NULL));
+        if (is_no_room(r) && cas_room_give_way(ingest->store, not_yet_taken(ingest, size), r) == 0)
                 r = try_reserve(ingest, size);
-        }
+        cas_room_settled(ingest->store, ingest->claim - before);
         if (r == 0)
                 ingest->reserved = size;
+        else
+                cas_room_shrink(ingest->store, &ingest->claim, before);
+        return r;
+}
+
+/* Of an asset whose size nobody has told, as it comes: with something to spare, so that not
+ * each slot asks. */
+static int grow(struct cas_ingest *ingest, uint64_t size, bool spare)
+{
+        uint64_t step = size < GROW_MOST ? size : GROW_MOST;
+
+        if (size <= ingest->reserved)
+                return 0;
+        if (spare && step <= ingest->bound - size && reserve(ingest, size + step) == 0)
+                return 0;
+        return reserve(ingest, size);
+}
+
+static int open_staging(struct cas_ingest *ingest)
+{
+        int r = cas_staging_open(ingest->store, &ingest->digest, ingest->name, &ingest->fd);
+
+        if (is_no_room(r) && cas_room_give_way(ingest->store, 0, r) == 0)
+                r = cas_staging_open(ingest->store, &ingest->digest, ingest->name, &ingest->fd);
         return r;
 }
 
@@ -108,7 +138,7 @@ int cas_ingest_begin(struct cas_store *store, const struct cas_digest *digest, u
         int r = cas_hash_new(&ingest->hash);
 
         if (r == 0)
-                r = of_disk(cas_staging_open(store, digest, ingest->name, &ingest->fd));
+                r = of_disk(open_staging(ingest));
         if (r == 0) {
                 cas_writer_init(&ingest->writer, ingest->fd);
                 ingest->has_writer = true;
@@ -160,8 +190,10 @@ int cas_ingest_recover(struct cas_ingest *ingest, struct cas_slot *slot,
                 return stick(ingest, of_disk(-errno));
 
         uint64_t size = (uint64_t)st.st_size;
-        int r = size > most ? -EFBIG : hash_staging(ingest, size, slot, cancelled);
+        int r = size > most ? -EFBIG : grow(ingest, size, false);
 
+        if (r == 0)
+                r = hash_staging(ingest, size, slot, cancelled);
         if (r == -ECANCELED)
                 ingest->name[0] = '\0'; /* it stays as it is, for the next time */
         if (r == 0 || r == -ECANCELED)
@@ -221,6 +253,11 @@ int cas_ingest_write(struct cas_ingest *ingest, struct cas_slot *slot)
                 cas_slot_give(slot);
                 return r;
         }
+        r = grow(ingest, ingest->offset + length, length == CAS_SLOT_BYTES);
+        if (r < 0) {
+                cas_slot_give(slot);
+                return stick(ingest, of_disk(r));
+        }
         r = cas_writer_put(&ingest->writer, slot);
         if (r == 0) {
                 cas_hash_update(ingest->hash, slot->bytes, length);
@@ -260,6 +297,8 @@ static int seal(struct cas_ingest *ingest, const char *source)
         if (ftruncate(ingest->fd, (off_t)ingest->offset) < 0)
                 return -errno;
         r = cas_record_write(ingest->fd, &ingest->digest, source);
+        if (is_no_room(r) && cas_room_give_way(ingest->store, 0, r) == 0)
+                r = cas_record_write(ingest->fd, &ingest->digest, source);
         if (r < 0)
                 return r;
         return fsync(ingest->fd) < 0 ? -errno : 0;
@@ -292,6 +331,14 @@ static int give_name(struct cas_ingest *ingest, const char *hex)
         return unlinkat(from, ingest->name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+static void note_published(struct cas_ingest *ingest)
+{
+        struct stat st;
+
+        if (fstat(ingest->fd, &st) == 0)
+                cas_room_publish(ingest->store, &ingest->claim, &ingest->digest, &st);
+}
+
 static int publish(struct cas_ingest *ingest)
 {
         char hex[CAS_DIGEST_HEX + 1];
@@ -301,8 +348,11 @@ static int publish(struct cas_ingest *ingest)
                 struct cas_blob there;
                 int r = give_name(ingest, hex);
 
+                if (is_no_room(r) && tries == 0 && cas_room_give_way(ingest->store, 0, r) == 0)
+                        continue; /* the directory had to grow */
                 if (r == 0) {
                         ingest->name[0] = '\0';
+                        note_published(ingest);
                         return 0;
                 }
                 if (r != -EEXIST)
@@ -336,6 +386,15 @@ int cas_ingest_commit(struct cas_ingest *ingest, const char *source)
         return r < 0 ? stick(ingest, r) : 0;
 }
 
+int cas_ingest_give_way(struct cas_ingest *ingest, int error)
+{
+        uint64_t size = ingest->declared != CAS_SIZE_UNKNOWN ? ingest->declared
+                        : ingest->reserved > ingest->offset  ? ingest->reserved
+                                                             : ingest->offset * 2;
+
+        return cas_room_give_way(ingest->store, not_yet_taken(ingest, size), error);
+}
+
 /* The end of what is kept, which fills no slot. */
 static int write_end(struct cas_ingest *ingest, struct cas_slot *slot)
 {
@@ -363,6 +422,7 @@ void cas_ingest_keep(struct cas_ingest *ingest, struct cas_slot *slot)
         ingest->name[0] = '\0';
         cas_io_close_at(&ingest->fd); /* and so the lock: it is idle staging now */
         ingest->fd = -1;
+        cas_room_shrink(ingest->store, &ingest->claim, 0);
         cas_staging_sweep(cas_store_ingest_dir(ingest->store), CAS_STAGING_KEEP_BYTES);
 }
 
@@ -374,6 +434,7 @@ void cas_ingest_free(struct cas_ingest *ingest)
                 cas_writer_destroy(&ingest->writer);
         if (ingest->fd >= 0 && ingest->name[0])
                 unlinkat(cas_store_ingest_dir(ingest->store), ingest->name, 0);
+        cas_room_shrink(ingest->store, &ingest->claim, 0);
         cas_io_close_at(&ingest->fd);
         cas_hash_free(ingest->hash);
         free(ingest);

@@ -31,7 +31,7 @@ struct cas_ingest;
 /*
  * `bound`: the most bytes accepted. `declared`: the size a catalog promises, or
  * CAS_SIZE_UNKNOWN; -EFBIG at once where it is over the bound, and room for it is
- * reserved (-ENOSPC, -EDQUOT).
+ * reserved (-ENOSPC, -EDQUOT), other blobs being evicted for it (cas/room.h).
  */
 int cas_ingest_begin(struct cas_store *store, const struct cas_digest *digest, uint64_t bound,
                      uint64_t declared, struct cas_ingest **ret);
@@ -60,6 +60,12 @@ uint64_t cas_ingest_offset(const struct cas_ingest *ingest);
 
 /* From nothing: file, hash and error. Waits for the writer. 0 or the disk's -errno. */
 int cas_ingest_restart(struct cas_ingest *ingest);
+
+/*
+ * The disk was full in the middle (`error`): makes room, for a restart. 0, or `error` where
+ * there is none to be made.
+ */
+int cas_ingest_give_way(struct cas_ingest *ingest, int error);
 
 /*
  * Verifies, makes durable and publishes. `source` is kept beside the blob for

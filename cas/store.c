@@ -4,9 +4,11 @@
  */
 #include "cas/store.h"
 
+#include "cas/index.h"
 #include "cas/io.h"
 #include "cas/layout.h"
 #include "cas/record.h"
+#include "cas/room.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,10 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TOUCH_SECONDS 60 /* how exact "last opened" is, and how often that is written at most */
+#define TOUCH_AGAIN_SECONDS 60 /* a disk that refused to keep a time is not asked for so long */
 
 struct cas_store {
         struct cas_layout layout;
+        struct cas_index *index;
+        struct cas_room room;
+        atomic_bool has_keeper;
         atomic_llong touch_again; /* unix seconds; before, the disk refuses to keep times */
         char boot[CAS_BOOT_ID];
 };
@@ -33,12 +38,16 @@ int cas_store_open(const struct cas_claim *claim, struct cas_store **ret, char w
         if (!store)
                 return -ENOMEM;
 
-        int r = cas_layout_open(claim, &store->layout, why);
+        int r = cas_index_new(&store->index);
 
+        if (r == 0)
+                r = cas_layout_open(claim, &store->layout, why);
         if (r < 0) {
+                cas_index_free(store->index);
                 free(store);
                 return r;
         }
+        cas_room_init(&store->room);
         cas_record_boot(store->boot);
         *ret = store;
         return 0;
@@ -49,6 +58,8 @@ void cas_store_free(struct cas_store *store)
         if (!store)
                 return;
         cas_layout_close(&store->layout);
+        cas_room_destroy(&store->room);
+        cas_index_free(store->index);
         free(store);
 }
 
@@ -84,6 +95,36 @@ int cas_store_quarantine_dir(const struct cas_store *store)
         return store->layout.quarantine;
 }
 
+struct cas_index *cas_store_index(const struct cas_store *store)
+{
+        return store->index;
+}
+
+struct cas_room *cas_store_room(struct cas_store *store)
+{
+        return &store->room;
+}
+
+const struct cas_room *cas_store_room_of(const struct cas_store *store)
+{
+        return &store->room;
+}
+
+int cas_store_scan(struct cas_store *store, const atomic_bool *cancelled)
+{
+        return cas_index_scan(store->index, store->layout.blobs, cancelled);
+}
+
+void cas_store_set_keeper(struct cas_store *store, bool has_one)
+{
+        atomic_store(&store->has_keeper, has_one);
+}
+
+bool cas_store_has_keeper(const struct cas_store *store)
+{
+        return atomic_load(&store->has_keeper);
+}
+
 static bool is_our_file(const struct stat *st)
 {
         return S_ISREG(st->st_mode) && st->st_uid == geteuid();
@@ -117,15 +158,12 @@ int cas_store_open_file(int blobs, const char *hex, struct stat *ret_st)
         return cas_io_steal_fd(&fd);
 }
 
-/* Is the time it was opened last too old (or in the future: the clock was set)? */
-static bool wants_touch(const struct cas_store *store, const struct stat *st)
+/* Notes in the index that the blob is opened. true: it should be written to the disk, too. */
+static bool note_open(struct cas_store *store, const struct cas_digest *digest,
+                      const struct stat *st, int64_t *ret_stamp_ns)
 {
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME_COARSE, &now);
-        return (st->st_atim.tv_sec + TOUCH_SECONDS < now.tv_sec ||
-                st->st_atim.tv_sec > now.tv_sec + TOUCH_SECONDS) &&
-               atomic_load(&store->touch_again) <= now.tv_sec;
+        return cas_index_opened(store->index, digest, st, ret_stamp_ns) &&
+               atomic_load(&store->touch_again) <= (long long)time(NULL);
 }
 
 /*
@@ -133,15 +171,22 @@ static bool wants_touch(const struct cas_store *store, const struct stat *st)
  * the record is compared, and *st is what is compared: whatever changes the file later has
  * a later ctime than the one that the opener keeps.
  */
-static int touch(struct cas_store *store, int fd, struct stat *st)
+static int touch(struct cas_store *store, const struct cas_digest *digest, int fd, struct stat *st)
 {
-        const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+        int64_t stamp_ns;
 
-        if (!wants_touch(store, st))
+        if (!note_open(store, digest, st, &stamp_ns))
                 return 0;
+
+        const struct timespec times[2] = {
+            {.tv_sec = stamp_ns / 1000000000, .tv_nsec = stamp_ns % 1000000000},
+            {.tv_nsec = UTIME_OMIT}};
+
         /* A read-only cache, or a full one that copies on write: not asked at every open. */
         if (futimens(fd, times) < 0)
-                atomic_store(&store->touch_again, (long long)time(NULL) + TOUCH_SECONDS);
+                atomic_store(&store->touch_again, (long long)time(NULL) + TOUCH_AGAIN_SECONDS);
+        else
+                cas_index_wrote(store->index, digest);
         return fstat(fd, st) < 0 ? -errno : 0;
 }
 
@@ -154,8 +199,10 @@ int cas_store_open_blob(struct cas_store *store, const struct cas_digest *digest
         cas_digest_format(digest, hex);
 
         _cleanup_close_ int fd = cas_store_open_file(store->layout.blobs, hex, &st);
-        int r = fd < 0 ? fd : touch(store, fd, &st);
+        int r = fd < 0 ? fd : touch(store, digest, fd, &st);
 
+        if (r == -ENOENT)
+                cas_index_gone(store->index, digest); /* somebody removed it by hand */
         if (r < 0)
                 return r;
         if (!cas_record_valid(fd, digest, &st))
@@ -165,16 +212,17 @@ int cas_store_open_blob(struct cas_store *store, const struct cas_digest *digest
         return 0;
 }
 
-bool cas_store_unchanged(const struct cas_store *store, const struct cas_digest *digest,
+bool cas_store_unchanged(struct cas_store *store, const struct cas_digest *digest,
                          const struct cas_blob *before)
 {
         char hex[CAS_DIGEST_HEX + 1];
         struct cas_blob now;
         struct stat st;
+        int64_t stamp_ns;
 
         cas_digest_format(digest, hex);
         if (fstatat(store->layout.blobs, hex, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_our_file(&st) ||
-            wants_touch(store, &st))
+            note_open(store, digest, &st, &stamp_ns))
                 return false;
         describe(&st, &now);
         return now.inode == before->inode && now.size == before->size &&
@@ -253,6 +301,8 @@ int cas_store_revalidate(const struct cas_store *store, const struct cas_digest 
 
         int r = cas_scrub_blob(&scrub, digest, ret);
 
+        if (r == -EBADMSG)
+                cas_index_gone(store->index, digest);
         if (r != -EUCLEAN)
                 return r;
         r = cas_store_refuse(store, digest);
@@ -292,6 +342,7 @@ int cas_store_refuse(const struct cas_store *store, const struct cas_digest *dig
         char hex[CAS_DIGEST_HEX + 1];
 
         cas_digest_format(digest, hex);
+        cas_index_gone(store->index, digest);
         return take_away(store, store->layout.blobs, hex);
 }
 

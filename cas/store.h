@@ -29,6 +29,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+struct cas_index;
+struct cas_room;
 struct cas_store;
 
 /*
@@ -59,7 +61,7 @@ struct cas_blob {
  * Opens the blob: a regular file of our user with a valid record. -ENOENT where
  * there is nothing, -EUCLEAN where there is something else, which
  * cas_store_revalidate() settles. Never blocks on a fifo or a device. The file's atime
- * becomes now where it is older than a minute, as far as the disk lets it.
+ * becomes now once a minute at most, as far as the disk lets it (cas/index.h).
  */
 int cas_store_open_blob(struct cas_store *store, const struct cas_digest *digest,
                         struct cas_blob *ret);
@@ -69,7 +71,7 @@ int cas_store_open_blob(struct cas_store *store, const struct cas_digest *digest
  * changed since? By one look; false whenever a real open would have to say, or has to note
  * the time.
  */
-bool cas_store_unchanged(const struct cas_store *store, const struct cas_digest *digest,
+bool cas_store_unchanged(struct cas_store *store, const struct cas_digest *digest,
                          const struct cas_blob *before);
 
 /* Is the open blob still what was published? false once it was truncated or written to. */
@@ -141,6 +143,20 @@ int cas_store_blobs_dir(const struct cas_store *store);
 int cas_store_ingest_dir(const struct cas_store *store);
 int cas_store_pins_dir(const struct cas_store *store);
 int cas_store_quarantine_dir(const struct cas_store *store);
+
+/* For cas/: which blobs there are, and how much room there is for more. */
+struct cas_index *cas_store_index(const struct cas_store *store);
+struct cas_room *cas_store_room(struct cas_store *store);
+const struct cas_room *cas_store_room_of(const struct cas_store *store);
+
+/*
+ * Fills the index (cas/index.h), or brings it up to date. Somebody has to, in a thread of his
+ * own: he says so before (keeper), and until the first scan has ended who needs room waits for
+ * it. 0 or -errno.
+ */
+int cas_store_scan(struct cas_store *store, const atomic_bool *cancelled);
+void cas_store_set_keeper(struct cas_store *store, bool has_one);
+bool cas_store_has_keeper(const struct cas_store *store);
 /* As cas_store_refuse(), for a name in the staging directory. */
 int cas_store_clear_staging(const struct cas_store *store, const char *name);
 

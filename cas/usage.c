@@ -3,7 +3,9 @@
  */
 #include "cas/usage.h"
 
+#include "cas/index.h"
 #include "cas/io.h"
+#include "cas/quarantine.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,20 +51,20 @@ static int count_dir(int dir, const atomic_bool *cancelled, struct count *ret)
         return r;
 }
 
-int cas_usage_count(const struct cas_store *store, const atomic_bool *cancelled,
-                    struct cas_usage *ret)
+int cas_usage_count(struct cas_store *store, const atomic_bool *cancelled, struct cas_usage *ret)
 {
-        struct count blobs = {0};
+        struct cas_index_totals blobs = cas_index_total(cas_store_index(store));
         struct count staging = {0};
         struct count pins = {0};
-        int r = count_dir(cas_store_blobs_dir(store), cancelled, &blobs);
+        int r = count_dir(cas_store_ingest_dir(store), cancelled, &staging);
 
-        if (r == 0)
-                r = count_dir(cas_store_ingest_dir(store), cancelled, &staging);
         if (r == 0)
                 r = count_dir(cas_store_pins_dir(store), cancelled, &pins);
         if (r < 0)
                 return r;
-        *ret = (struct cas_usage){blobs.files, blobs.bytes + staging.bytes, pins.files};
+        *ret = (struct cas_usage){.blobs = blobs.blobs,
+                                  .bytes = blobs.bytes + staging.bytes +
+                                           cas_quarantine_bytes(cas_store_quarantine_dir(store)),
+                                  .pins = pins.files};
         return 0;
 }

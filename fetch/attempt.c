@@ -5,6 +5,7 @@
  */
 #include "fetch/attempt.h"
 
+#include "cas/room.h"
 #include "fetch/clock.h"
 #include "fetch/url.h"
 
@@ -321,6 +322,18 @@ static void try_source(struct fetch_attempt *attempt, struct fetch_candidate *ca
         fetch_plan_note(&attempt->plan, candidate, &try);
 }
 
+/* Was it the disk that was full, and is there room now? Once in a flight. */
+static bool gave_way(struct fetch_attempt *attempt, const struct fetch_cause *cause)
+{
+        bool is_full =
+            cause->kind == FETCH_DISK && (cause->error == ENOSPC || cause->error == EDQUOT);
+
+        if (!is_full || attempt->gave_way)
+                return false;
+        attempt->gave_way = true;
+        return cas_ingest_give_way(attempt->ingest, -cause->error) == 0;
+}
+
 enum step {
         STEP_ON,
         STEP_DONE, /* attempt->cause is the result */
@@ -336,6 +349,8 @@ static enum step settle(struct fetch_attempt *attempt, struct fetch_candidate *c
         commit(attempt, &outcome->cause);
         if (outcome->cause.kind == FETCH_OK && candidate)
                 fetch_attempt_note_health(attempt, candidate, &outcome->cause);
+        if (gave_way(attempt, &outcome->cause))
+                return begin_anew(attempt) ? STEP_ON : STEP_DONE;
         if (outcome->cause.kind != FETCH_WRONG_BYTES) {
                 attempt->cause = outcome->cause;
                 return STEP_DONE;
@@ -364,6 +379,8 @@ static enum step go_on(struct fetch_attempt *attempt, const struct fetch_outcome
                 return STEP_DONE;
         }
         if (!fetch_cause_is_sources(outcome)) {
+                if (gave_way(attempt, outcome))
+                        return begin_anew(attempt) ? STEP_ON : STEP_DONE;
                 attempt->cause = *outcome;
                 return STEP_DONE;
         }
@@ -468,6 +485,21 @@ void fetch_attempt_destroy(struct fetch_attempt *attempt)
         fetch_plan_destroy(&attempt->plan);
 }
 
+/* That there is no room says little to who sees free bytes on the disk. */
+static void explain_full_disk(struct fetch_attempt *attempt)
+{
+        struct fetch_cause *cause = &attempt->cause;
+        uint64_t told = atomic_load(&attempt->size_told);
+        char why[CAS_WHY];
+
+        if (cause->kind != FETCH_DISK || cause->error != ENOSPC)
+                return;
+        cas_room_words(attempt->config->store, told != CAS_SIZE_UNKNOWN ? told : 1, why);
+        if (*why)
+                fetch_cause_set(cause, FETCH_DISK, "no room: %s", why);
+        cause->error = ENOSPC;
+}
+
 bool fetch_attempt_run(struct fetch_attempt *attempt)
 {
         enum step next = STEP_ON;
@@ -490,6 +522,7 @@ bool fetch_attempt_run(struct fetch_attempt *attempt)
         }
         if (attempt->ingest && is_to_be_kept(&attempt->cause) && !atomic_load(&attempt->dropped))
                 keep(attempt);
+        explain_full_disk(attempt);
         fetch_attempt_tell(
             attempt, attempt->cause.kind == FETCH_OK ? FETCH_EVENT_FETCHED : FETCH_EVENT_FAILED,
             &attempt->cause);

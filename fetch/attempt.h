@@ -33,6 +33,7 @@ struct fetch_attempt {
         bool joined;                               /* … and not only his, of one body */
         struct cas_verdict verdict; /* on what was in the cache, where it was hashed */
         bool begun;
+        bool gave_way;     /* for a full disk, which is done once */
         uint64_t furthest; /* byte that was ever reached: only beyond it there is progress */
         uint64_t received; /* bytes, from all sources */
         uint64_t taken_up; /* bytes that a former flight had left */

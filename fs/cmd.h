@@ -7,6 +7,7 @@
 
 int cmd_cancel(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
+int cmd_gc(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
 int cmd_pin(int argc, char **argv);

@@ -4,11 +4,15 @@
 #include "fs/command.h"
 
 #include "cas/io.h"
+#include "cas/room.h"
 #include "fetch/thread.h"
 #include "fs/control.h"
+#include "fs/keeper.h"
 #include "fs/log.h"
+#include "fs/values.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +23,7 @@ struct fs_commands {
         struct fs_server *server;
         int fd;
         pthread_t thread;
+        atomic_bool stopping;
 };
 
 union room_for_fd {
@@ -78,20 +83,51 @@ static const char *cancel(const struct fs_server *server, const char *hex)
         return "ok";
 }
 
+/* The words of the line are the bounds that were asked for; "-" is the mount's own. */
+static int read_bounds(const struct fs_server *server, char *words, struct cas_bounds *ret)
+{
+        const char *size = strtok_r(words, " ", &words);
+        const char *free = strtok_r(NULL, " ", &words);
+
+        *ret = cas_store_room_of(server->store)->bounds;
+        if (size && strcmp(size, "-") != 0 && fs_parse_size(size, &ret->cache_size) < 0)
+                return -EINVAL;
+        return free && strcmp(free, "-") != 0 ? fs_parse_free(free, ret) : 0;
+}
+
+static void collect(struct fs_commands *commands, char *words, char *answer, size_t size)
+{
+        struct cas_store *store = commands->server->store;
+        struct cas_bounds bounds;
+        struct cas_freed freed = {0};
+        int r = read_bounds(commands->server, words, &bounds);
+
+        if (r == 0)
+                r = cas_room_collect(store, &bounds, &commands->stopping, &freed);
+        fs_keeper_ask(commands->server->keeper);
+        if (r < 0)
+                snprintf(answer, size, "%s", strerror(-r));
+        else
+                snprintf(answer, size, "ok blobs=%" PRIu64 " freed=%" PRIu64 " used=%" PRIu64,
+                         freed.blobs, freed.bytes, cas_room_used(store));
+}
+
 static void *run(void *arg)
 {
-        const struct fs_commands *commands = arg;
+        struct fs_commands *commands = arg;
         char line[FS_CONTROL_LINE];
         int received;
 
         pthread_setname_np(pthread_self(), "commands");
         while (receive(commands->fd, line, sizeof(line), &received) > 0) {
                 _cleanup_close_ int client = received;
-                const char *answer = "no such command";
+                char answer[126] = "no such command";
                 char text[128];
 
                 if (strncmp(line, "cancel ", 7) == 0)
-                        answer = cancel(commands->server, line + 7);
+                        snprintf(answer, sizeof(answer), "%s", cancel(commands->server, line + 7));
+                else if (strcmp(line, "gc") == 0 || strncmp(line, "gc ", 3) == 0)
+                        collect(commands, line + 2, answer, sizeof(answer));
                 snprintf(text, sizeof(text), "%s\n", answer);
                 if (client >= 0)
                         send(client, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -122,6 +158,7 @@ void fs_commands_free(struct fs_commands *commands)
 {
         if (!commands)
                 return;
+        atomic_store(&commands->stopping, true);
         shutdown(commands->fd, SHUT_RDWR); /* ends what it reads */
         pthread_join(commands->thread, NULL);
         free(commands);

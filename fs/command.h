@@ -4,6 +4,8 @@
  * socket of its own; the worker answers the client itself.
  *
  *   cancel <64 hex>    ends the download: "ok", or why not
+ *   gc [SIZE|- [FREE|-]]   brings the cache back within its bounds, or these:
+ *                      "ok blobs=N freed=BYTES used=BYTES", or why not
  *
  * Threads: the worker has one for it.
  */

@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ASK_TIMEOUT_MS 30000
+#define ASK_TIMEOUT_MS 120000 /* a gc of a large cache takes its time */
 #define SILENCE_MS     2000
 
 static struct sockaddr_un address_in(int root)
@@ -149,7 +149,7 @@ enum fs_command fs_control_take(struct fs_control *control)
         line[strcspn(line, "\n")] = '\0';
         if (strcmp(line, "reload") == 0)
                 return FS_COMMAND_RELOAD;
-        if (strncmp(line, "cancel ", 7) == 0)
+        if (strncmp(line, "cancel ", 7) == 0 || strncmp(line, "gc", 2) == 0)
                 return FS_COMMAND_WORKERS;
         /* Nothing, when it hung up. */
         fs_control_answer(control, "no such command");

@@ -19,7 +19,7 @@
 
 /* Of everything below. A worker of another version does not serve (the old binary goes on). */
 #ifndef FS_MEMORY_VERSION
-#define FS_MEMORY_VERSION 2
+#define FS_MEMORY_VERSION 3
 #endif
 
 #define FS_THREADS       4    /* that read requests; none of them ever blocks */

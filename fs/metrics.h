@@ -51,7 +51,9 @@ struct fs_metrics {
         _Atomic uint64_t downloads[FETCH_CANCELLED + 1]; /* by how they ended */
         _Atomic uint64_t revalidated;
         _Atomic uint64_t refused;
-        struct fs_histogram open_wait; /* of misses */
+        _Atomic uint64_t evictions;
+        _Atomic uint64_t evicted_bytes; /* of the disk */
+        struct fs_histogram open_wait;  /* of misses */
         struct fs_histogram download;
         struct fs_histogram phases[FETCH_PHASES];
 

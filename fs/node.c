@@ -301,6 +301,22 @@ bool fs_node_kept(struct fs_nodes *nodes, uint64_t nodeid, struct cas_blob *ret)
         return kept;
 }
 
+void fs_node_let_go(struct fs_nodes *nodes, const struct cas_digest *digest)
+{
+        struct node_leftovers left = {0};
+
+        pthread_mutex_lock(&nodes->lock);
+
+        struct node *node = (struct node *)cas_map_find(&nodes->map, digest);
+
+        if (node && node->keeps_id) {
+                node_stop_keeping(nodes, node);
+                node_leave_id(&left, node->slot->backing_id);
+                node->slot->backing_id = 0;
+        }
+        node_unlock(nodes, &left);
+}
+
 struct fs_backing *fs_node_backing(struct fs_nodes *nodes, uint64_t nodeid)
 {
         pthread_mutex_lock(&nodes->lock);

@@ -73,6 +73,9 @@ bool fs_node_was_sent_round(struct fs_nodes *nodes, uint64_t nodeid, pid_t tid);
  * without opening it. false where there is none. Its fd is -1. */
 bool fs_node_kept(struct fs_nodes *nodes, uint64_t nodeid, struct cas_blob *ret);
 
+/* The blob is to be removed: keep nothing of it for a next open. Does nothing to opens. */
+void fs_node_let_go(struct fs_nodes *nodes, const struct cas_digest *digest);
+
 /* Would an open of `blob` do better with a backing id than with what the node has? */
 bool fs_node_wants_id(struct fs_nodes *nodes, uint64_t nodeid, const struct cas_blob *blob);
 

@@ -9,7 +9,7 @@
 #ifndef FS_OPTIONS_H
 #define FS_OPTIONS_H
 
-#include "cas/store.h"
+#include "cas/room.h"
 #include "fetch/net.h"
 #include "fs/refusals.h"
 
@@ -37,8 +37,9 @@ struct fs_options {
         bool foreground;
         int log_level; /* syslog's: what is less important is not logged */
         const char *cache;
-        enum cas_verify verify; /* what is hashed before it is served */
-        const char *user;       /* or NULL */
+        struct cas_bounds bounds; /* how much of its disk it takes */
+        enum cas_verify verify;   /* what is hashed before it is served */
+        const char *user;         /* or NULL */
         const char *ca_file;
         const char *proxy;
         const char *origins[FS_ORIGINS_MAX];

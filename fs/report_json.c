@@ -4,10 +4,11 @@
  */
 #include "fs/report.h"
 
+#include "cas/room.h"
 #include "fetch/clock.h"
+#include "fs/keeper.h"
 #include "fs/opener.h"
 #include "fs/parked.h"
-#include "fs/usage.h"
 #include "fs/version.h"
 
 #include <errno.h>
@@ -271,11 +272,15 @@ static json_t *cache_state(const struct fs_server *server)
 {
         struct statvfs disk = {0};
         struct cas_usage usage;
-        bool counted = fs_usage_look(server->usage, &usage);
+        bool counted = fs_keeper_look(server->keeper, &usage);
+        uint64_t limit = cas_room_cache_size(server->store);
+        uint64_t keep_free = cas_room_keep_free(server->store);
         bool looked = cas_store_statvfs(server->store, &disk) == 0;
 
-        return json_pack("{s:o, s:o, s:n, s:o, s:o, s:o, s:I}", "path", text(server->cache), "used",
-                         count_or_null(counted, usage.bytes), "limit", "free",
+        return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "path", text(server->cache),
+                         "used", count_or_null(counted, usage.bytes), "limit",
+                         count_or_null(limit != CAS_SIZE_UNLIMITED, limit), "keep_free",
+                         count_or_null(keep_free > 0, keep_free), "free",
                          count_or_null(looked, (uint64_t)disk.f_bavail * disk.f_frsize), "blobs",
                          count_or_null(counted, usage.blobs), "pinned",
                          count_or_null(counted, usage.pins), "open",

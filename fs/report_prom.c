@@ -3,7 +3,8 @@
  */
 #include "fs/report.h"
 
-#include "fs/usage.h"
+#include "cas/room.h"
+#include "fs/keeper.h"
 #include "fs/version.h"
 
 #include <errno.h>
@@ -126,13 +127,21 @@ static void put_cache(FILE *out, const struct fs_server *server)
         struct statvfs disk;
         struct cas_usage usage;
 
-        if (fs_usage_look(server->usage, &usage)) {
+        if (fs_keeper_look(server->keeper, &usage)) {
                 one(out, "assetfs_cache_bytes", "gauge",
                     "Bytes of its disk that the cache takes, of blobs and of unfinished downloads.",
                     usage.bytes);
                 one(out, "assetfs_cache_blobs", "gauge", "Assets in the cache.", usage.blobs);
                 one(out, "assetfs_cache_pins", "gauge", "Pinned digests.", usage.pins);
         }
+        if (cas_room_cache_size(server->store) != CAS_SIZE_UNLIMITED)
+                one(out, "assetfs_cache_limit_bytes", "gauge",
+                    "The most that the cache may take of its disk.",
+                    cas_room_cache_size(server->store));
+        one(out, "assetfs_evictions_total", "counter", "Assets that made room for others.",
+            atomic_load(&metrics->evictions));
+        one(out, "assetfs_evicted_bytes_total", "counter",
+            "Bytes of the disk that evicted assets took.", atomic_load(&metrics->evicted_bytes));
         if (cas_store_statvfs(server->store, &disk) == 0)
                 one(out, "assetfs_cache_free_bytes", "gauge", "Free bytes of the cache's disk.",
                     (uint64_t)disk.f_bavail * disk.f_frsize);

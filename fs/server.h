@@ -17,7 +17,7 @@
 struct fs_commands;
 struct fs_parked_set;
 struct fs_reports;
-struct fs_usage;
+struct fs_keeper;
 struct fs_view;
 
 struct fs_server {
@@ -37,7 +37,7 @@ struct fs_server {
         struct fs_parked_set *parked;
         struct fs_view *view;
         struct fs_reports *reports;
-        struct fs_usage *usage;
+        struct fs_keeper *keeper;
         struct fs_commands *commands;
         struct fuse_session *session;
         bool passthrough; /* the kernel is asked to take backing ids, and then: it does */

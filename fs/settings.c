@@ -133,6 +133,24 @@ static int set_log_level(struct fs_options *options, const char *word, struct fs
         return fs_value_refuse(why, word, "error, warning, info or debug");
 }
 
+static int set_cache_size(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        uint64_t size;
+
+        if (fs_parse_size(text, &size) < 0 || size == 0)
+                return fs_value_refuse(why, text, "not a size (1024, 10K, 8G, ...)");
+        options->bounds.cache_size = size;
+        return 0;
+}
+
+/* A size, or a part of the disk. The last one given counts. */
+static int set_keep_free(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        int r = fs_parse_free(text, &options->bounds);
+
+        return r < 0 ? fs_value_refuse(why, text, "not a size (10G, ...) and not 0% to 99%") : 0;
+}
+
 static int set_max_asset_size(struct fs_options *options, const char *text, struct fs_why *why)
 {
         uint64_t size;
@@ -185,6 +203,8 @@ const struct fs_setting fs_settings[] = {
     {"log-level", "mount", "log-level", .set = set_log_level},
     {"o", "mount", "options", FIXED, .set = fs_mount_options_parse},
     {"cache", "cache", "cache", PATH, FIXED, .set = set_cache},
+    {"cache-size", "cache", "cache-size", .set = set_cache_size},
+    {"keep-free", "cache", "keep-free", .set = set_keep_free},
     {"verify", "cache", "verify", .set = set_verify},
     {"max-asset-size", "limits", "max-asset-size", .set = set_max_asset_size},
     {"max-downloads", "limits", "max-downloads", .set = set_max_downloads},
@@ -207,6 +227,7 @@ void fs_settings_defaults(struct fs_options *options)
 
         options->allow_other = geteuid() == 0;
         options->log_level = LOG_INFO;
+        options->bounds.cache_size = CAS_SIZE_UNLIMITED;
         options->max_asset_size = UINT64_C(8) << 30;
         options->max_downloads = 16;
         options->connections = 8;

@@ -35,6 +35,23 @@ int fs_parse_size(const char *text, uint64_t *ret)
         return 0;
 }
 
+int fs_parse_free(const char *text, struct cas_bounds *ret)
+{
+        unsigned percent = 0;
+        uint64_t size = 0;
+        size_t digits = strspn(text, "0123456789");
+
+        if (strcmp(text + digits, "%") == 0 && digits > 0 && digits <= 2) {
+                for (size_t i = 0; i < digits; i++)
+                        percent = percent * 10 + (unsigned)(text[i] - '0');
+        } else if (fs_parse_size(text, &size) < 0) {
+                return -EINVAL;
+        }
+        ret->keep_free = size;
+        ret->keep_free_percent = percent;
+        return 0;
+}
+
 int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *ret,
                     struct fs_why *why)
 {

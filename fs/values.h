@@ -5,6 +5,8 @@
 #ifndef FS_VALUES_H
 #define FS_VALUES_H
 
+#include "cas/room.h"
+
 #include <stdint.h>
 
 #define FS_USAGE_ERROR 2 /* the exit status */
@@ -18,6 +20,9 @@ int fs_value_refuse(struct fs_why *why, const char *value, const char *words);
 
 /* 1024, 10K, 8G …: powers of 1024. 0 or -EINVAL. */
 int fs_parse_size(const char *text, uint64_t *ret);
+
+/* What is to stay free of a disk: 10G, or 5%. 0 or -EINVAL. */
+int fs_parse_free(const char *text, struct cas_bounds *ret);
 
 /* A number from `least` to `most`, which may be written as a size. 0, or FS_USAGE_ERROR. */
 int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *ret,

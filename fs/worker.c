@@ -5,10 +5,12 @@
 #include "fs/worker.h"
 
 #include "cas/io.h"
+#include "cas/room.h"
 #include "cas/slots.h"
 #include "fetch/clock.h"
 #include "fs/account.h"
 #include "fs/command.h"
+#include "fs/keeper.h"
 #include "fs/log.h"
 #include "fs/parked.h"
 #include "fs/readable.h"
@@ -16,7 +18,6 @@
 #include "fs/sandbox.h"
 #include "fs/session.h"
 #include "fs/snapshot.h"
-#include "fs/usage.h"
 #include "fs/view.h"
 
 #include <curl/curl.h>
@@ -73,7 +74,7 @@ static void note_report(struct worker *worker, const struct fetch_report *report
         if (report->event == FETCH_EVENT_FETCHED || report->event == FETCH_EVENT_FAILED) {
                 atomic_fetch_add(&metrics->downloads[cause->kind], 1);
                 fs_metrics_observe(&metrics->download, report->duration_ms * 1000);
-                fs_usage_ask(worker->server.usage);
+                fs_keeper_ask(worker->server.keeper);
         }
         if (report->event == FETCH_EVENT_FAILED) {
                 struct fs_failure failure = {.digest = report->digest,
@@ -244,6 +245,37 @@ static int load_catalogs(struct worker *worker)
         return r < 0 ? take_snapshot(worker, texts, why) : 0;
 }
 
+static void let_go(void *arg, const struct cas_digest *digest)
+{
+        struct worker *worker = arg;
+
+        if (worker->server.nodes)
+                fs_node_let_go(worker->server.nodes, digest);
+}
+
+static void note_evicted(void *arg, const struct cas_digest *digest, uint64_t bytes, int64_t opened)
+{
+        struct worker *worker = arg;
+        struct fs_metrics *metrics = &worker->memory->metrics;
+        char hex[CAS_DIGEST_HEX + 1];
+        int64_t idle_s = wall_ms() / 1000 - opened;
+
+        cas_digest_format(digest, hex);
+        atomic_fetch_add(&metrics->evictions, 1);
+        atomic_fetch_add(&metrics->evicted_bytes, bytes);
+        fs_log(LOG_INFO, "event=evicted digest=%s bytes=%" PRIu64 " idle_s=%" PRId64, hex, bytes,
+               idle_s > 0 ? idle_s : 0);
+        if (worker->server.keeper)
+                fs_keeper_ask(worker->server.keeper);
+}
+
+static void set_bounds(struct worker *worker)
+{
+        const struct cas_room_hooks hooks = {let_go, note_evicted, worker};
+
+        cas_room_set(worker->server.store, &worker->options.bounds, &hooks);
+}
+
 static int open_store(struct worker *worker)
 {
         struct cas_claim claim = {FS_FD_ROOT, FS_FD_LOCK};
@@ -251,12 +283,13 @@ static int open_store(struct worker *worker)
 
         if (cas_store_open(&claim, &worker->server.store, why) < 0)
                 return fs_fail("--cache %s: %s", worker->options.cache, why);
+        set_bounds(worker);
         return 0;
 }
 
-static int start_usage(struct worker *worker)
+static int start_keeper(struct worker *worker)
 {
-        int r = fs_usage_new(worker->server.store, &worker->server.usage);
+        int r = fs_keeper_new(worker->server.store, &worker->server.keeper);
 
         return r < 0 ? fs_fail("cannot start: %s", strerror(-r)) : 0;
 }
@@ -361,8 +394,7 @@ static int set_up(struct worker *worker)
             .open_timeout_ms = options->open_timeout * 1000,
             .size_timeout_ms = SIZE_TIMEOUT_MS,
         };
-        if ((r = load_catalogs(worker)) || (r = open_store(worker)) || (r = start_usage(worker)) ||
-            (r = start_fetch(worker)))
+        if ((r = load_catalogs(worker)) || (r = open_store(worker)) || (r = start_fetch(worker)))
                 return r;
         server->catalog = worker->catalog;
         server->stale = worker->stale;
@@ -373,6 +405,8 @@ static int set_up(struct worker *worker)
             (r = fs_parked_new(server, &server->parked)) < 0 ||
             (r = fs_commands_new(server, FS_FD_COMMANDS, &server->commands)) < 0)
                 return fs_fail("cannot start: %s", strerror(-r));
+        if ((r = start_keeper(worker)))
+                return r;
         if (fs_session_open(server, options, FS_FD_FUSE, why, sizeof(why)) < 0)
                 return fs_fail("cannot start: %s", why);
         return 0;
@@ -388,7 +422,7 @@ static void tear_down(struct worker *worker)
         fs_parked_free(server->parked);
         fs_session_end(server);
         fetch_free(server->fetch);
-        fs_usage_free(server->usage);
+        fs_keeper_free(server->keeper);
         fs_reports_free(server->reports);
         fs_view_free(server->view);
         fs_nodes_free(server->nodes);

@@ -3,18 +3,19 @@
 # readline wants what follows the last of its own breaks (= and :), so that --cache=DIR and
 # -o a=b work as well.
 
-_assetfs_verbs="cancel check-config help ls mount pin prefetch reload status unpin"
+_assetfs_verbs="cancel check-config gc help ls mount pin prefetch reload status unpin"
 
 # Sets `options` to those of a verb; those that take a value have a = behind them.
 _assetfs_options() {
     case $1 in
     mount)
-        options="-f -c= -o= --origin= --catalog= --cache= --verify= --max-asset-size= --max-downloads="
+        options="-f -c= -o= --origin= --catalog= --cache= --cache-size= --keep-free= --verify= --max-asset-size= --max-downloads="
         options+=" --connections= --retries= --open-timeout= --stall-timeout= --min-rate= --ca="
         options+=" --proxy= --deny-net= --user= --log-level="
         ;;
     status) options="--json --watch" ;;
     ls) options="--cache= --json" ;;
+    gc) options="--cache= --cache-size= --keep-free=" ;;
     pin | unpin) options="--cache= --catalog=" ;;
     prefetch) options="-q --jobs= --catalog=" ;;
     *) options="" ;;

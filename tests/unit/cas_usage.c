@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#define BLOB "cache/blobs/sha256/abababababababababababababababababababababababababababababababab"
+#define LINK "cache/blobs/sha256/cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
+
 TestSuite(cas_usage, .init = scratch_make, .fini = scratch_remove, .timeout = 20);
 
 static void make(const char *name, size_t length)
@@ -30,14 +33,14 @@ Test(cas_usage, counts_blobs_staging_and_pins)
         cr_assert_eq(cas_usage_count(store, &going, &usage), 0);
         cr_expect_eq(usage.blobs, 0);
         cr_expect_eq(usage.bytes, 0);
-        make("cache/blobs/sha256/one", 8192);
+        make(BLOB, 8192);
         make("cache/ingest/part", 4096);
         make("cache/pins/one", 0);
         make("cache/pins/two", 0);
         cr_assert_eq(mkdir(scratch_at("cache/blobs/sha256/folder").text, 0700), 0);
-        cr_assert_eq(symlink("one", scratch_at("cache/blobs/sha256/link").text), 0);
-        cr_assert_eq(truncate(scratch_at("cache/blobs/sha256/one").text, 1 << 30), 0,
-                     "a hole is free");
+        cr_assert_eq(symlink("one", scratch_at(LINK).text), 0);
+        cr_assert_eq(truncate(scratch_at(BLOB).text, 1 << 30), 0, "a hole is free");
+        cr_assert_eq(cas_store_scan(store, &going), 0);
         cr_assert_eq(cas_usage_count(store, &going, &usage), 0);
         cr_expect_eq(usage.blobs, 1);
         cr_expect_eq(usage.pins, 2);
@@ -52,7 +55,7 @@ Test(cas_usage, can_be_told_to_end)
         atomic_bool ended = true;
         struct cas_usage usage;
 
-        make("cache/blobs/sha256/one", 4096);
+        make("cache/ingest/part", 4096);
         cr_expect_eq(cas_usage_count(store, &ended, &usage), -ECANCELED);
         cas_store_free(store);
 }
