@@ -154,7 +154,7 @@ Test(cas_room, fault_45_pinned_open_and_mapped_blobs_stay_and_then_nothing_goes)
         munmap(map, BLOB_BYTES);
         close(open.fd);
         cr_expect_eq(claim(store, &room, 5 * BLOB_BYTES), 0, "closed, they may go");
-        cr_expect_str_eq(evicted, "defcb");
+        cr_expect_str_eq(evicted, "defbc");
         cr_expect(is_there(0));
         cas_room_shrink(store, &room, 0);
         cas_store_free(store);
