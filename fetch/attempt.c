@@ -22,25 +22,6 @@ static void set_cancelled(struct fetch_attempt *attempt)
                         atomic_load(&attempt->dropped) ? FETCH_DROPPED : "stopping");
 }
 
-/* What was wrong with the file in the cache, in words. */
-static void set_refused(const struct fetch_attempt *attempt, struct fetch_cause *ret)
-{
-        const struct cas_verdict *verdict = &attempt->verdict;
-        const char *fate = verdict->kept ? "quarantined" : "removed";
-        char hex[CAS_DIGEST_HEX + 1];
-
-        cas_digest_format(&verdict->found, hex);
-        if (verdict->error)
-                fetch_cause_set(ret, FETCH_WRONG_BYTES, "the disk cannot read it (%s); %s",
-                                strerror(-verdict->error), fate);
-        else if (verdict->hashed > 0)
-                fetch_cause_set(ret, FETCH_WRONG_BYTES, "its bytes have the SHA-256 %s; %s", hex,
-                                fate);
-        else
-                fetch_cause_set(ret, FETCH_WRONG_BYTES,
-                                "what stood in the cache was not this asset; %s", fate);
-}
-
 /* -EUCLEAN also of a blob that is only to be hashed before it is served. */
 static int open_cached(const struct fetch_attempt *attempt, struct cas_blob *ret)
 {
@@ -76,7 +57,7 @@ static bool settle_cached(struct fetch_attempt *attempt)
         if (r == -EBADMSG) {
                 struct fetch_cause refused = {0};
 
-                set_refused(attempt, &refused);
+                fetch_cause_set_verdict(&refused, &attempt->verdict);
                 fetch_attempt_tell(attempt, FETCH_EVENT_REFUSED, &refused);
                 return false;
         }

@@ -3,6 +3,8 @@
  */
 #include "fetch/cause.h"
 
+#include "cas/scrub.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +45,23 @@ void fetch_cause_set_disk(struct fetch_cause *cause, int error, const char *doin
 {
         fetch_cause_set(cause, FETCH_DISK, "%s: %s", doing, strerror(error));
         cause->error = error;
+}
+
+void fetch_cause_set_verdict(struct fetch_cause *cause, const struct cas_verdict *verdict)
+{
+        const char *fate = verdict->kept ? "quarantined" : "removed";
+        char hex[CAS_DIGEST_HEX + 1];
+
+        cas_digest_format(&verdict->found, hex);
+        if (verdict->error)
+                fetch_cause_set(cause, FETCH_WRONG_BYTES, "the disk cannot read it (%s); %s",
+                                strerror(-verdict->error), fate);
+        else if (verdict->hashed > 0)
+                fetch_cause_set(cause, FETCH_WRONG_BYTES, "its bytes have the SHA-256 %s; %s", hex,
+                                fate);
+        else
+                fetch_cause_set(cause, FETCH_WRONG_BYTES,
+                                "what stood in the cache was not this asset; %s", fate);
 }
 
 void fetch_cause_merge(struct fetch_cause *worst, const struct fetch_cause *other)

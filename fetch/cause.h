@@ -47,6 +47,11 @@ fetch_cause_set(struct fetch_cause *cause, enum fetch_kind kind, const char *for
 /* FETCH_DISK with `error` (positive) and its words. */
 void fetch_cause_set_disk(struct fetch_cause *cause, int error, const char *doing);
 
+struct cas_verdict;
+
+/* FETCH_WRONG_BYTES and what was wrong with the file in the cache. */
+void fetch_cause_set_verdict(struct fetch_cause *cause, const struct cas_verdict *verdict);
+
 /* Keeps in *worst what is to be reported of the two. */
 void fetch_cause_merge(struct fetch_cause *worst, const struct fetch_cause *other);
 

@@ -15,5 +15,6 @@ int cmd_prefetch(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_unpin(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 
 #endif

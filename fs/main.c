@@ -25,6 +25,7 @@ static const struct verb verbs[] = {
     {"pin", cmd_pin, "assets that the cache keeps"},
     {"unpin", cmd_unpin, "assets that it need not keep any more"},
     {"gc", cmd_gc, "bring a cache back within its bounds"},
+    {"verify", cmd_verify, "hash a cache's assets again"},
     {"check-config", cmd_check_config, "is a configuration file a good one?"},
     {"worker", fs_worker, NULL}, /* the supervisor starts it */
 };

@@ -3,7 +3,7 @@
 # readline wants what follows the last of its own breaks (= and :), so that --cache=DIR and
 # -o a=b work as well.
 
-_assetfs_verbs="cancel check-config gc help ls mount pin prefetch reload status unpin"
+_assetfs_verbs="cancel check-config gc help ls mount pin prefetch reload status unpin verify"
 
 # Sets `options` to those of a verb; those that take a value have a = behind them.
 _assetfs_options() {
@@ -17,6 +17,7 @@ _assetfs_options() {
     ls) options="--cache= --json" ;;
     gc) options="--cache= --cache-size= --keep-free=" ;;
     pin | unpin) options="--cache= --catalog=" ;;
+    verify) options="-q --cache=" ;;
     prefetch) options="-q --jobs= --catalog=" ;;
     *) options="" ;;
     esac

@@ -169,3 +169,99 @@ Test(scrub, fault_37_hashed_on_a_read_only_disk)
         cr_expect_eq(world_shell("umount '%s'", world.cache), 0);
         world_end(&world);
 }
+
+#define VERIFY(world, output, ...)                                                                 \
+        world_run(output, sizeof(output), "verify", "--cache", (world)->cache, __VA_ARGS__)
+
+Test(scrub, fault_39_verify_finds_it_beside_the_daemon)
+{
+        for (int way = 0; way < WAYS; way++) {
+                struct world world;
+                char output[4096];
+                char good[HEX];
+                char hex[HEX];
+                char byte;
+
+                fill_cache(&world, hex);
+                world_asset(&world, SIZE, good);
+                world_mount(&world, "--origin", world_url(&world, "ok"), "-o", ways[way]);
+                cr_assert_eq(world_open(world_path(&world, good)), 0);
+
+                int fd = open(world_path(&world, hex), O_RDONLY | O_CLOEXEC);
+
+                cr_assert_geq(fd, 0);
+                cr_expect_eq(VERIFY(&world, output, "-q"), 0);
+                cr_expect_str_eq(output, "");
+                cr_expect_eq(world_open(world_path(&world, hex)), 0, "a verified one is the same");
+                flip(&world, hex);
+                cr_expect_eq(VERIFY(&world, output, good), 0, "%s", output);
+                cr_expect(strstr(output, "good ") && strstr(output, good), "%s", output);
+                cr_expect_eq(VERIFY(&world, output, hex, good), 1);
+                cr_expect(strstr(output, "bad ") && strstr(output, "quarantined"), "%s", output);
+                cr_expect_eq(pread(fd, &byte, 1, 0), 1, "who has it open keeps it");
+                cr_expect_eq(world_open(world_path(&world, hex)), 0);
+                cr_expect_eq(world_requests(&world, "GET /ok/"), 3, "%s", ways[way]);
+                cr_expect_eq(quarantined(&world, hex), 1);
+                close(fd);
+                cr_expect_eq(VERIFY(&world, output, "-q"), 0, "%s", output);
+                world_end(&world);
+        }
+}
+
+Test(scrub, fault_40_verify_follows_nothing)
+{
+        struct world world;
+        char output[4096];
+        char hex[HEX];
+
+        fill_cache(&world, hex);
+        cr_assert_eq(world_shell("set -e; cd '%s'; B='%s'; echo secret >precious; "
+                                 "chmod 600 precious; rm -f $B; ln -s $PWD/precious $B; "
+                                 "rm -rf cache/quarantine; ln -s /etc cache/quarantine",
+                                 world.dir, world_blob(&world, hex)),
+                     0);
+        cr_expect_eq(VERIFY(&world, output, hex), 1);
+        cr_expect(strstr(output, "no regular file"), "%s", output);
+        cr_expect_eq(world_shell("test -L '%s'", world_blob(&world, hex)), 0);
+        cr_assert_eq(world_shell("cd '%s'; rm blobs/sha256/* quarantine", world.cache), 0);
+        world_end(&world);
+}
+
+/* Real EIO: the disk under the file system ends where the blob's bytes should be. */
+Test(scrub, fault_36_what_the_disk_cannot_read)
+{
+        struct world world;
+        char output[4096];
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, 4000000, hex);
+        world_origin(&world);
+        cr_assert_eq(world_shell("cd '%s' && truncate -s 24M disk && mkfs.ext4 -q -I 256 disk && "
+                                 "mkdir -m 700 cache && mount -o loop disk cache && "
+                                 "chmod 700 cache",
+                                 world.dir),
+                     0);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        cr_assert_eq(world_open(world_path(&world, hex)), 0);
+        world_unmount(&world);
+
+        /* What lies behind the middle of the blob is lost; the image is whole again after. */
+        cr_assert_eq(world_shell("set -e; cd '%s'; sync; "
+                                 "first=$(filefrag -b1024 -v '%s' | awk '$1 == \"0:\" "
+                                 "{ sub(/[.].*/, \"\", $4); print $4; exit }'); "
+                                 "cp disk whole; truncate -s $((first * 1024 + 2000000)) disk",
+                                 world.dir, world_blob(&world, hex)),
+                     0);
+        cr_expect_eq(VERIFY(&world, output, hex), 1);
+        cr_expect(strstr(output, "the disk cannot read it"), "%s", output);
+        cr_assert_eq(
+            world_shell("cd '%s'; tail -c +$(($(stat -c %%s disk) + 1)) whole >>disk", world.dir),
+            0);
+        world_mount(&world, "--origin", world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_requests(&world, "GET /ok/"), 2);
+        world_unmount(&world);
+        cr_expect_eq(world_shell("umount '%s'", world.cache), 0);
+        world_end(&world);
+}
