@@ -110,15 +110,16 @@ static int check_content(const struct cas_scrub *scrub, int fd, const struct cas
 
 /* A blob that had a valid record is as good where nothing can be noted of it: on a disk that is
  * read-only or full. */
-static int note(int fd, const struct cas_digest *digest, bool recorded)
+static int note(int fd, const struct cas_digest *digest, struct cas_verdict *ret)
 {
         struct stat st;
         int r;
 
-        if (recorded) {
-                (void)cas_record_note(fd);
+        if (ret->recorded) {
+                ret->noted = cas_record_note(fd) == 0;
                 return 0;
         }
+        ret->noted = true;
         r = cas_record_write(fd, digest, NULL);
         if (r == 0)
                 return fsync(fd) < 0 ? -errno : 0;
@@ -145,7 +146,7 @@ int cas_scrub_blob(const struct cas_scrub *scrub, const struct cas_digest *diges
         int r = check_content(scrub, fd, digest, &st, ret);
 
         if (r == 0)
-                return note(fd, digest, ret->recorded);
+                return note(fd, digest, ret);
         if (r != -EBADMSG)
                 return r;
         r = cas_quarantine_take(scrub->quarantine, scrub->blobs, hex, &st, &ret->kept);

@@ -34,6 +34,7 @@ struct cas_verdict {
         int error;               /* -errno: the disk could not read it to the end */
         bool recorded;           /* it had a valid record */
         bool kept;               /* it is in quarantine */
+        bool noted;              /* it is right, and the time of that is kept */
 };
 
 /*

@@ -53,7 +53,10 @@ struct fs_metrics {
         _Atomic uint64_t refused;
         _Atomic uint64_t evictions;
         _Atomic uint64_t evicted_bytes; /* of the disk */
-        struct fs_histogram open_wait;  /* of misses */
+        _Atomic uint64_t scrub_blobs;   /* hashed in the background, whatever was found */
+        _Atomic uint64_t scrub_bytes;
+        _Atomic uint64_t scrub_bad;
+        struct fs_histogram open_wait; /* of misses */
         struct fs_histogram download;
         struct fs_histogram phases[FETCH_PHASES];
 

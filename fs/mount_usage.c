@@ -24,6 +24,8 @@ const char fs_options_usage[] =
     "  --verify WHAT          what an open trusts of a cached asset: metadata (its record),\n"
     "                         boot (... and a hash of its bytes since the machine booted),\n"
     "                         always (nothing: they are hashed) (metadata)\n"
+    "  --scrub-interval TIME  hash each cached asset again so often, in the background: 0\n"
+    "                         (never), seconds, or 12h, 7d, ... (0)\n"
     "  --max-asset-size SIZE  larger ones are refused (8G)\n"
     "  --max-downloads N      at once; the others wait (16)\n"
     "  --connections N        of one download, where the origin limits each (8)\n"

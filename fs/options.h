@@ -38,6 +38,7 @@ struct fs_options {
         int log_level; /* syslog's: what is less important is not logged */
         const char *cache;
         struct cas_bounds bounds; /* how much of its disk it takes */
+        unsigned scrub_interval;  /* seconds; 0: never */
         enum cas_verify verify;   /* what is hashed before it is served */
         const char *user;         /* or NULL */
         const char *ca_file;

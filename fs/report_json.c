@@ -287,6 +287,17 @@ static json_t *cache_state(const struct fs_server *server)
                          (json_int_t)fs_report_open_assets(server));
 }
 
+static json_t *scrub_state(const struct fs_server *server)
+{
+        const struct fs_metrics *metrics = &server->memory->metrics;
+
+        return json_pack("{s:o, s:I, s:I, s:I}", "interval",
+                         count_or_null(server->scrub_interval > 0, server->scrub_interval), "blobs",
+                         (json_int_t)atomic_load(&metrics->scrub_blobs), "bytes",
+                         (json_int_t)atomic_load(&metrics->scrub_bytes), "bad",
+                         (json_int_t)atomic_load(&metrics->scrub_bad));
+}
+
 static json_t *downloads(const struct fs_server *server, const struct picture *picture)
 {
         return json_pack("{s:i, s:i, s:i}", "running", (int)picture->running, "queued",
@@ -302,11 +313,11 @@ char *fs_report_json(const struct fs_server *server, size_t *ret_length)
                 return NULL;
 
         json_t *status =
-            json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", JSON_VERSION, "time",
-                      seconds(wall_ms()), "mountpoint", text(server->mountpoint), "daemon",
-                      daemon_state(server), "cache", cache_state(server), "downloads",
-                      downloads(server, &picture), "flights", flights(&picture), "failures",
-                      failures(server));
+            json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", JSON_VERSION,
+                      "time", seconds(wall_ms()), "mountpoint", text(server->mountpoint), "daemon",
+                      daemon_state(server), "cache", cache_state(server), "scrub",
+                      scrub_state(server), "downloads", downloads(server, &picture), "flights",
+                      flights(&picture), "failures", failures(server));
         char *lines = status ? json_dumps(status, JSON_INDENT(1) | JSON_REAL_PRECISION(15)) : NULL;
         char *ended = NULL;
 

@@ -150,6 +150,12 @@ static void put_cache(FILE *out, const struct fs_server *server)
             atomic_load(&metrics->revalidated));
         one(out, "assetfs_refused_total", "counter",
             "Cached files that were found wrong and taken away.", atomic_load(&metrics->refused));
+        one(out, "assetfs_scrub_blobs_total", "counter", "Blobs hashed in the background.",
+            atomic_load(&metrics->scrub_blobs));
+        one(out, "assetfs_scrub_bytes_total", "counter", "Their bytes.",
+            atomic_load(&metrics->scrub_bytes));
+        one(out, "assetfs_scrub_bad_total", "counter", "Those of them that were wrong.",
+            atomic_load(&metrics->scrub_bad));
 }
 
 struct tally {

@@ -18,6 +18,7 @@ struct fs_commands;
 struct fs_parked_set;
 struct fs_reports;
 struct fs_keeper;
+struct fs_scrub;
 struct fs_view;
 
 struct fs_server {
@@ -38,6 +39,8 @@ struct fs_server {
         struct fs_view *view;
         struct fs_reports *reports;
         struct fs_keeper *keeper;
+        struct fs_scrub *scrub;
+        unsigned scrub_interval; /* seconds; 0: never */
         struct fs_commands *commands;
         struct fuse_session *session;
         bool passthrough; /* the kernel is asked to take backing ids, and then: it does */

@@ -72,6 +72,13 @@ static int set_verify(struct fs_options *options, const char *word, struct fs_wh
         return fs_value_refuse(why, word, "metadata, boot or always");
 }
 
+static int set_scrub_interval(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        if (fs_parse_duration(text, &options->scrub_interval) < 0)
+                return fs_value_refuse(why, text, "not a duration (0, 90, 12h, 7d, ...)");
+        return 0;
+}
+
 static int set_user(struct fs_options *options, const char *user, struct fs_why *why)
 {
         (void)why;
@@ -206,6 +213,7 @@ const struct fs_setting fs_settings[] = {
     {"cache-size", "cache", "cache-size", .set = set_cache_size},
     {"keep-free", "cache", "keep-free", .set = set_keep_free},
     {"verify", "cache", "verify", .set = set_verify},
+    {"scrub-interval", "cache", "scrub-interval", .set = set_scrub_interval},
     {"max-asset-size", "limits", "max-asset-size", .set = set_max_asset_size},
     {"max-downloads", "limits", "max-downloads", .set = set_max_downloads},
     {"connections", "limits", "connections", .set = set_connections},

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FS_DURATION_MOST (366u * 86400)
+
 int fs_value_refuse(struct fs_why *why, const char *value, const char *words)
 {
         snprintf(why->text, sizeof(why->text), "%.250s: %s", value, words);
@@ -49,6 +51,35 @@ int fs_parse_free(const char *text, struct cas_bounds *ret)
         }
         ret->keep_free = size;
         ret->keep_free_percent = percent;
+        return 0;
+}
+
+int fs_parse_duration(const char *text, unsigned *ret)
+{
+        static const struct {
+                char unit;
+                unsigned seconds;
+        } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+        unsigned scale = 1;
+        char *end;
+
+        if (*text < '0' || *text > '9')
+                return -EINVAL;
+
+        unsigned long long value = strtoull(text, &end, 10);
+
+        if (*end) {
+                size_t i = 0;
+
+                while (i < sizeof(units) / sizeof(units[0]) && units[i].unit != *end)
+                        i++;
+                if (i == sizeof(units) / sizeof(units[0]) || end[1])
+                        return -EINVAL;
+                scale = units[i].seconds;
+        }
+        if (value > FS_DURATION_MOST / scale)
+                return -EINVAL;
+        *ret = (unsigned)value * scale;
         return 0;
 }
 

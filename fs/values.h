@@ -25,6 +25,9 @@ int fs_parse_size(const char *text, uint64_t *ret);
 int fs_parse_free(const char *text, struct cas_bounds *ret);
 
 /* A number from `least` to `most`, which may be written as a size. 0, or FS_USAGE_ERROR. */
+/* Seconds, or a number with s, m, h, d or w behind it; a year at most. 0 or -EINVAL. */
+int fs_parse_duration(const char *text, unsigned *ret);
+
 int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *ret,
                     struct fs_why *why);
 

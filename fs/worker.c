@@ -16,6 +16,7 @@
 #include "fs/readable.h"
 #include "fs/report.h"
 #include "fs/sandbox.h"
+#include "fs/scrub.h"
 #include "fs/session.h"
 #include "fs/snapshot.h"
 #include "fs/view.h"
@@ -382,6 +383,7 @@ static int set_up(struct worker *worker)
             .cache = options->cache,
             .mountpoint = options->mountpoint,
             .verify = options->verify,
+            .scrub_interval = options->scrub_interval,
             .max_downloads = options->max_downloads,
             .started_ms = wall_ms(),
             .memory = worker->memory,
@@ -403,6 +405,7 @@ static int set_up(struct worker *worker)
             (r = fs_view_new(worker->catalog, &server->view)) < 0 ||
             (r = fs_reports_new(&server->reports)) < 0 ||
             (r = fs_parked_new(server, &server->parked)) < 0 ||
+            (r = fs_scrub_new(server, &server->scrub)) < 0 ||
             (r = fs_commands_new(server, FS_FD_COMMANDS, &server->commands)) < 0)
                 return fs_fail("cannot start: %s", strerror(-r));
         if ((r = start_keeper(worker)))
@@ -422,6 +425,7 @@ static void tear_down(struct worker *worker)
         fs_parked_free(server->parked);
         fs_session_end(server);
         fetch_free(server->fetch);
+        fs_scrub_free(server->scrub);
         fs_keeper_free(server->keeper);
         fs_reports_free(server->reports);
         fs_view_free(server->view);

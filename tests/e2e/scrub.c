@@ -265,3 +265,37 @@ Test(scrub, fault_36_what_the_disk_cannot_read)
         cr_expect_eq(world_shell("umount '%s'", world.cache), 0);
         world_end(&world);
 }
+
+static bool logged_in_time(const struct world *world, const char *words)
+{
+        for (int i = 0; i < SURELY_MS / 20 && world_logged(world, words) == 0; i++)
+                sleep_ms(20);
+        return world_logged(world, words) > 0;
+}
+
+Test(scrub, fault_39_found_in_the_background)
+{
+        struct world world;
+        char hex[HEX];
+        char byte;
+
+        fill_cache(&world, hex);
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--scrub-interval", "1s", "-o",
+                    "passthrough=off");
+
+        int fd = open(world_path(&world, hex), O_RDONLY | O_CLOEXEC);
+
+        cr_assert_geq(fd, 0);
+        cr_expect(logged_in_time(&world, "event=scrubbed blobs=1 bytes=300000 bad=0"));
+        cr_expect_eq(pread(fd, &byte, 1, 0), 1, "who has it open is not disturbed");
+        flip(&world, hex);
+        cr_expect(logged_in_time(&world, "by=scrub cause=\"its bytes have the SHA-256 "));
+        cr_expect(logged_in_time(&world, " bad=1 "));
+        cr_expect_eq(pread(fd, &byte, 1, 0), 1);
+        expect_mended(&world, hex);
+        cr_expect_eq(world_shell("grep -q '^assetfs_scrub_bad_total 1$' '%s/.assetfs/metrics.prom'",
+                                 world.mnt),
+                     0);
+        close(fd);
+        world_end(&world);
+}
