@@ -25,14 +25,14 @@ int fs_parse_size(const char *text, uint64_t *ret);
 int fs_parse_free(const char *text, struct cas_bounds *ret);
 
 /* A number from `least` to `most`, which may be written as a size. 0, or FS_USAGE_ERROR. */
-/* Seconds, or a number with s, m, h, d or w behind it; a year at most. 0 or -EINVAL. */
-int fs_parse_duration(const char *text, unsigned *ret);
-
 int fs_parse_number(const char *text, unsigned least, unsigned most, unsigned *ret,
                     struct fs_why *why);
 
 /* The same of a verb's option: a refusal is said on stderr, as "OPTION VALUE: WORDS". */
 int fs_parse_option_number(const char *option, const char *text, unsigned least, unsigned most,
                            unsigned *ret);
+
+/* Seconds, or a number with s, m, h, d or w behind it; a year at most. 0 or -EINVAL. */
+int fs_parse_duration(const char *text, unsigned *ret);
 
 #endif
