@@ -138,6 +138,8 @@ int cas_ingest_begin(struct cas_store *store, const struct cas_digest *digest, u
         int r = cas_hash_new(&ingest->hash);
 
         if (r == 0)
+                r = of_disk(cas_store_mend(store));
+        if (r == 0)
                 r = of_disk(open_staging(ingest));
         if (r == 0) {
                 cas_writer_init(&ingest->writer, ingest->fd);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,6 +60,47 @@ static int open_all(const struct cas_claim *claim, struct cas_layout *layout, ch
         cas_staging_sweep(layout->ingest, CAS_STAGING_KEEP_BYTES);
         cas_quarantine_sweep(layout->quarantine, CAS_QUARANTINE_BYTES, time(NULL));
         return 0;
+}
+
+/* Under its name, in `parent`: the very directory that `fd` is? */
+static bool stands(int parent, const char *name, int fd)
+{
+        struct stat held;
+        struct stat named;
+
+        return fstat(fd, &held) == 0 && fstatat(parent, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+               held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+/* The new directory takes the descriptor's number: who uses it meanwhile has one or the other. */
+static int mend_one(int parent, const char *name, int fd)
+{
+        char why[CAS_WHY];
+
+        if (stands(parent, name, fd))
+                return 0;
+
+        _cleanup_close_ int made = open_directory(parent, name, why);
+
+        if (made < 0)
+                return made;
+        return dup3(made, fd, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int cas_layout_mend(const struct cas_layout *layout)
+{
+        int root = layout->claim.root;
+        char why[CAS_WHY];
+        _cleanup_close_ int parent = open_directory(root, "blobs", why);
+        int r = parent < 0 ? parent : mend_one(parent, "sha256", layout->blobs);
+
+        if (r == 0)
+                r = mend_one(root, "ingest", layout->ingest);
+        if (r == 0)
+                r = mend_one(root, "pins", layout->pins);
+        if (r == 0)
+                r = mend_one(root, "quarantine", layout->quarantine);
+        return r;
 }
 
 int cas_layout_open(const struct cas_claim *claim, struct cas_layout *ret, char why[CAS_WHY])

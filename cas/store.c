@@ -75,6 +75,11 @@ int cas_store_statvfs(const struct cas_store *store, struct statvfs *ret)
         return fstatvfs(store->layout.claim.root, ret) < 0 ? -errno : 0;
 }
 
+int cas_store_mend(const struct cas_store *store)
+{
+        return cas_layout_mend(&store->layout);
+}
+
 int cas_store_blobs_dir(const struct cas_store *store)
 {
         return store->layout.blobs;

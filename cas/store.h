@@ -122,6 +122,10 @@ struct cas_scrub cas_store_scrub(const struct cas_store *store);
  */
 int cas_store_refuse(const struct cas_store *store, const struct cas_digest *digest);
 
+/* Before something is written: directories of the cache that somebody has removed since are made
+ * anew (cas/layout.h). */
+int cas_store_mend(const struct cas_store *store);
+
 /* Calls `each` for every name in blobs/sha256 that is a digest and a regular file,
  * in no order, verified or not; stops at the first that returns non-zero and returns it. */
 int cas_store_list(const struct cas_store *store, int (*each)(void *arg, const struct cas_digest *),
