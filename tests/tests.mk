@@ -64,9 +64,10 @@ check-unit: $(unit_binaries)
 
 needed := $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(e2e) $(origin) $(fuzz)
 
-run = ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
-      ASSETFS_KILLABLE=$(abspath $(killable)) ASSETFS_NEXT=$(abspath $(next)) \
-      HOSTILE_WORKER=$(abspath $(hostile)) tests/run $(unit_binaries) $(fuzz) $(e2e)
+run_env = ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
+          ASSETFS_KILLABLE=$(abspath $(killable)) ASSETFS_NEXT=$(abspath $(next)) \
+          HOSTILE_WORKER=$(abspath $(hostile))
+run = $(run_env) tests/run $(unit_binaries) $(fuzz) $(e2e)
 
 check: $(needed) $(boot) $(docs)
 	@$(run) $(boot) $(docs)
@@ -89,12 +90,23 @@ check-tsan-unit:
 	@setarch -R $(MAKE) --no-print-directory B=.build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
 	        check-unit
 
+# The model test at length: MODEL_RUNS seeds from MODEL_SEED on, each with MODEL_OPS operations.
+MODEL_RUNS ?= 50
+MODEL_OPS  ?= 2000
+MODEL_SEED ?= $(shell date +%s)
+
+check-model: $(needed)
+	@for run in $$(seq 0 $$(($(MODEL_RUNS) - 1))); do \
+	        ASSETFS_SEED=$$(($(MODEL_SEED) + run)) ASSETFS_MODEL_OPS=$(MODEL_OPS) \
+	        TESTS='model/*' $(run_env) tests/run $(e2e) || exit 1; \
+	done
+
 demo: $(B)/assetfs
 	@ASSETFS=$(abspath $(B)/assetfs) scripts/lib/demo
 
 -include tests/bench/bench.mk
 
-.PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit demo
+.PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit check-model demo
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
                       tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c \
