@@ -46,7 +46,8 @@ struct model {
         struct asset assets[MODEL_ASSETS];
         struct hold holds[MODEL_HOLDS];
         int64_t turn;
-        uint64_t used; /* bytes on disk, when it was looked at last */
+        bool two_orders; /* of what went, nobody can say who chose it */
+        uint64_t used;   /* bytes on disk, when it was looked at last */
         char history[MODEL_HISTORY][128];
         unsigned step;
 };
