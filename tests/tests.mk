@@ -57,6 +57,7 @@ unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
 
 include tests/boot/boot.mk
 include tests/docs/docs.mk
+include tests/power/power.mk
 -include tests/fuzz/fuzz.mk
 
 check-unit: $(unit_binaries)
@@ -69,8 +70,8 @@ run_env = ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
           HOSTILE_WORKER=$(abspath $(hostile))
 run = $(run_env) tests/run $(unit_binaries) $(fuzz) $(e2e)
 
-check: $(needed) $(boot) $(docs)
-	@$(run) $(boot) $(docs)
+check: $(needed) $(boot) $(docs) $(power)
+	@$(run) $(boot) $(docs) $(power)
 
 # Without what scripts, unit files and packages do: a sanitizer sees nothing new there.
 check-code: $(needed)
@@ -109,10 +110,10 @@ demo: $(B)/assetfs
 .PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit check-model demo
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
-                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c \
+                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c tests/power/*.c \
                       tests/bench/*.c tests/fuzz/*.c tests/fuzz/check/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h \
-                      tests/fuzz/*.h tests/bench/*.h tests/boot/*.h)
+                      tests/fuzz/*.h tests/bench/*.h tests/boot/*.h tests/power/*.h)
 scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run \
            tests/bench/lib tests/bench/sides tests/bench/warm tests/bench/cold \
            tests/bench/threshold .ci/run
