@@ -1,5 +1,5 @@
-# Power cuts (tests/power/power.c). make check has ten, make check-power 200, or POWER_CUTS=N on
-# each file system; POWER_SEED=N is a run's printed seed.
+# Power cuts (tests/power/power.c): make check-power has 200, or POWER_CUTS=N on each file system;
+# POWER_SEED=N is a run's printed seed.
 
 power := $(B)/tests/power_tests
 
