@@ -58,6 +58,7 @@ unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
 include tests/boot/boot.mk
 include tests/docs/docs.mk
 include tests/power/power.mk
+include tests/vm/vm.mk
 -include tests/fuzz/fuzz.mk
 
 check-unit: $(unit_binaries)
@@ -110,7 +111,7 @@ demo: $(B)/assetfs
 .PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit check-model demo
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
-                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c tests/power/*.c \
+                      tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c tests/power/*.c tests/vm/*.c \
                       tests/bench/*.c tests/fuzz/*.c tests/fuzz/check/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h \
                       tests/fuzz/*.h tests/bench/*.h tests/boot/*.h tests/power/*.h)

@@ -1,0 +1,33 @@
+# The daemon in a virtual machine: power cuts, disks that fail, other kernels. Takes minutes,
+# so it is a target of its own; tests/vm/run says what it proves.
+
+vm      := $(B)/vm
+vm_root := $(vm)/root
+vm_programs := $(B)/assetfs $(origin) $(vm)/disk
+
+$(vm)/disk: tests/vm/disk.c
+	@mkdir -p $(@D)
+	@echo "  cc $<"
+	@$(CC) $(all_cflags) -o $@ $<
+
+# The digests and sizes of what the guest's origin makes: 20 KB to 2 MB, primes apart.
+$(vm)/assets: $(origin)
+	@mkdir -p $(@D)
+	@for i in $$(seq 1 120); do size=$$((20011 * i % 2000003)); \
+	        echo "$$($(origin) --digest $$size) $$size"; done >$@
+
+$(vm_root): $(vm_programs) $(vm)/assets $(wildcard tests/vm/guest/*) FORCE
+	@rm -rf $@ && mkdir -p $@/bin $@/etc $@/scenarios
+	@for program in $(vm_programs); do strip -o $@/bin/$$(basename $$program) $$program; done
+	@cp tests/vm/guest/init $@/init && chmod 755 $@/init
+	@cp tests/vm/guest/modules $(vm)/assets $@/etc/
+	@cp $(addprefix tests/vm/guest/,lib cut log faults kernel) $@/scenarios/
+	@printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'assetfs:x:900:900::/:/bin/false' >$@/etc/passwd
+	@printf '%s\n' 'root:x:0:' 'assetfs:x:900:' >$@/etc/group
+
+check-vm: $(vm_root)
+	@VM=$(abspath $(vm)) tests/vm/run $(VM_TESTS)
+
+.PHONY: check-vm
+
+scripts += $(addprefix tests/vm/,run kernel initramfs)
