@@ -114,7 +114,7 @@ sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2
                       tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c tests/power/*.c tests/vm/*.c \
                       tests/bench/*.c tests/fuzz/*.c tests/fuzz/check/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h \
-                      tests/fuzz/*.h tests/bench/*.h tests/boot/*.h tests/power/*.h)
+                      tests/fuzz/*.h tests/bench/*.h tests/boot/*.h tests/power/*.h tests/vm/*.h)
 scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run \
            tests/bench/lib tests/bench/sides tests/bench/warm tests/bench/cold \
            tests/bench/threshold .ci/run
