@@ -58,6 +58,16 @@ static int64_t monotonic_s(void)
         return (int64_t)now.tv_sec;
 }
 
+/* Is what the disk says of it far from its stamp, or too long ago? (A clock that was set back
+ * lets stamps hardly move.) */
+static bool is_due(const struct entry *entry, int64_t atime_ns)
+{
+        int64_t behind_s = (entry->opened_ns - atime_ns) / 1000000000;
+
+        return behind_s >= CAS_INDEX_WRITE_SECONDS || behind_s <= -CAS_INDEX_WRITE_SECONDS ||
+               monotonic_s() - entry->written_s >= CAS_INDEX_WRITE_SECONDS;
+}
+
 /* When a blob with this atime would have been written by ourselves. */
 static int64_t written_when(int64_t atime_ns, int64_t now_ns)
 {
@@ -152,7 +162,7 @@ bool cas_index_opened(struct cas_index *index, const struct cas_digest *digest,
         if (entry) {
                 entry->opened_ns = stamp_ns;
                 TAILQ_INSERT_TAIL(&index->order, entry, in_order);
-                due = monotonic_s() - entry->written_s >= CAS_INDEX_WRITE_SECONDS;
+                due = is_due(entry, nanoseconds(&st->st_atim));
         }
         index->newest_ns = stamp_ns;
         pthread_mutex_unlock(&index->lock);
