@@ -317,7 +317,8 @@ static int make_room(struct cas_store *store, uint64_t more, struct cas_freed *f
                 return -ENOSPC;
         wait_for_index(store);
         bytes = missing(store, bounds, more);
-        return bytes > 0 ? free_bytes(store, bytes, ALL_OR_NOTHING, freed) : 0;
+        /* Whatever kept it from going: there is no room. */
+        return bytes > 0 && free_bytes(store, bytes, ALL_OR_NOTHING, freed) < 0 ? -ENOSPC : 0;
 }
 
 int cas_room_claim(struct cas_store *store, uint64_t *claim, uint64_t bytes)
