@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BLOCK     4096
 #define GROW_MOST (64u << 20) /* bytes, how far room is made ahead of what has come */
 
 struct cas_ingest {
@@ -74,6 +75,12 @@ static uint64_t not_yet_taken(const struct cas_ingest *ingest, uint64_t size)
         return size > taken ? size - taken : 0;
 }
 
+/* What a blob of `size` bytes takes: whole blocks, and one for its attributes. */
+static uint64_t on_disk(uint64_t size)
+{
+        return (size + BLOCK - 1) / BLOCK * BLOCK + BLOCK;
+}
+
 /* Room for `size` bytes: within the cache's bounds, and on the disk, where it can reserve it.
  * Other blobs go for it, once. */
 static int reserve(struct cas_ingest *ingest, uint64_t size)
@@ -83,7 +90,7 @@ static int reserve(struct cas_ingest *ingest, uint64_t size)
 
         if (size <= ingest->reserved)
                 return 0;
-        r = cas_room_claim(ingest->store, &ingest->claim, size);
+        r = cas_room_claim(ingest->store, &ingest->claim, on_disk(size));
         if (r < 0)
                 return r;
         r = try_reserve(ingest, size);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define BATCH    64    /* blobs that are looked at between two looks at the index */
+#define AT_ONCE  256   /* blobs that are evicted under one hold of the locks */
 #define ROUNDS   8     /* victims that were opened meanwhile are replaced so many times */
 #define MIN_ROOM 65536 /* bytes: what a directory or an attribute may want */
 
@@ -190,25 +191,32 @@ static int add_victim(struct victims *victims, const struct cas_index_blob *blob
         return 0;
 }
 
-/* The oldest that may go, until they make `bytes`, or there are no more. */
-static int choose(struct cas_store *store, uint64_t bytes, struct victims *ret)
+/* Where a look at the index has got to. */
+struct walk {
+        struct cas_index_blob last;
+        bool begun;
+};
+
+/* The oldest that may go, `most` of them, until they make `bytes` or there are no more. */
+static int choose(struct cas_store *store, uint64_t bytes, size_t most, struct walk *walk,
+                  struct victims *ret)
 {
         struct cas_index_blob batch[BATCH];
-        struct cas_index_blob last;
-        size_t count = 0;
+        size_t count = BATCH;
         int r = 0;
 
-        do {
-                count =
-                    cas_index_oldest(cas_store_index(store), count ? &last : NULL, batch, BATCH);
-                for (size_t i = 0; r == 0 && ret->bytes < bytes && i < count; i++) {
+        while (r == 0 && count == BATCH && ret->bytes < bytes && ret->count < most) {
+                count = cas_index_oldest(cas_store_index(store), walk->begun ? &walk->last : NULL,
+                                         batch, BATCH);
+                for (size_t i = 0; r == 0 && i < count && ret->bytes < bytes && ret->count < most;
+                     i++) {
+                        walk->last = batch[i];
+                        walk->begun = true;
                         /* One that takes nothing makes no room. */
                         if (batch[i].bytes > 0 && may_go(store, &batch[i].digest))
                                 r = add_victim(ret, &batch[i]);
                 }
-                if (count > 0)
-                        last = batch[count - 1];
-        } while (r == 0 && count == BATCH && ret->bytes < bytes);
+        }
         return r;
 }
 
@@ -235,19 +243,19 @@ static bool evict(struct cas_store *store, const struct cas_index_blob *blob,
         return true;
 }
 
-/* All of them, under the lock that pins are made under. */
+/* All of them, under the lock that pins are made under: not for longer than pins can wait. */
 static int evict_all(struct cas_store *store, const struct victims *victims,
                      struct cas_freed *freed)
 {
-        _cleanup_close_ int pins = -1;
+        for (size_t done = 0; done < victims->count;) {
+                size_t end = done + AT_ONCE < victims->count ? done + AT_ONCE : victims->count;
+                _cleanup_close_ int pins = cas_pins_lock_shared(cas_store_pins_dir(store));
 
-        if (victims->count == 0)
-                return 0;
-        pins = cas_pins_lock_shared(cas_store_pins_dir(store));
-        if (pins < 0)
-                return pins;
-        for (size_t i = 0; i < victims->count; i++)
-                evict(store, &victims->blobs[i], freed);
+                if (pins < 0)
+                        return pins;
+                for (; done < end; done++)
+                        evict(store, &victims->blobs[done], freed);
+        }
         return 0;
 }
 
@@ -267,14 +275,8 @@ static void sweep(const struct cas_store *store, uint64_t bytes, struct cas_free
         freed->bytes += excess(before, idle_bytes(store));
 }
 
-enum effort {
-        ALL_OR_NOTHING,
-        AS_FAR_AS_CAN_BE,
-};
-
-/* Evicting is held. */
-static int free_bytes(struct cas_store *store, uint64_t bytes, enum effort effort,
-                      struct cas_freed *freed)
+/* So many bytes, or nothing. Evicting is held. */
+static int free_bytes(struct cas_store *store, uint64_t bytes, struct cas_freed *freed)
 {
         uint64_t begun = freed->bytes;
         uint64_t idle = idle_bytes(store);
@@ -283,20 +285,19 @@ static int free_bytes(struct cas_store *store, uint64_t bytes, enum effort effor
         for (int round = 0; r == 0 && freed->bytes - begun < bytes && round < ROUNDS; round++) {
                 uint64_t left = bytes - (freed->bytes - begun);
                 struct victims victims = {0};
+                struct walk walk = {0};
 
-                r = choose(store, excess(left, round == 0 ? idle : 0), &victims);
-                if (r == 0 && victims.bytes + (round == 0 ? idle : 0) < left &&
-                    effort == ALL_OR_NOTHING)
+                r = choose(store, excess(left, idle), SIZE_MAX, &walk, &victims);
+                if (r == 0 && victims.bytes + idle < left)
                         r = -ENOSPC;
-                if (r == 0 && round == 0)
+                if (r == 0 && idle > 0)
                         sweep(store, left, freed);
                 if (r == 0)
                         r = evict_all(store, &victims, freed);
-                if (r == 0 && victims.count == 0 && round > 0)
-                        r = -ENOSPC;
                 free(victims.blobs);
+                idle = 0;
         }
-        return freed->bytes - begun >= bytes || effort == AS_FAR_AS_CAN_BE ? 0 : r ? r : -ENOSPC;
+        return freed->bytes - begun >= bytes ? 0 : r ? r : -ENOSPC;
 }
 
 /* Whose scan it is does not matter: before it ends nobody knows what is old. */
@@ -318,7 +319,7 @@ static int make_room(struct cas_store *store, uint64_t more, struct cas_freed *f
         wait_for_index(store);
         bytes = missing(store, bounds, more);
         /* Whatever kept it from going: there is no room. */
-        return bytes > 0 && free_bytes(store, bytes, ALL_OR_NOTHING, freed) < 0 ? -ENOSPC : 0;
+        return bytes > 0 && free_bytes(store, bytes, freed) < 0 ? -ENOSPC : 0;
 }
 
 int cas_room_claim(struct cas_store *store, uint64_t *claim, uint64_t bytes)
@@ -402,24 +403,43 @@ int cas_room_give_way(struct cas_store *store, uint64_t bytes, int error)
                 r = error;
         } else {
                 wait_for_index(store);
-                r = free_bytes(store, wanted, ALL_OR_NOTHING, &freed);
+                r = free_bytes(store, wanted, &freed);
         }
         pthread_mutex_unlock(&room->evicting);
         return r < 0 ? error : 0;
 }
 
+/* One helping of what is beyond the bounds. 1: there may be more, 0: there is not, or -errno. */
+static int trim_some(struct cas_store *store, const struct cas_bounds *bounds, struct walk *walk,
+                     struct cas_freed *freed)
+{
+        struct victims victims = {0};
+        uint64_t bytes = missing(store, bounds, 0);
+        uint64_t idle = bytes > 0 ? idle_bytes(store) : 0;
+        int r = choose(store, excess(bytes, idle), AT_ONCE, walk, &victims);
+
+        if (r == 0 && idle > 0)
+                sweep(store, bytes, freed);
+        if (r == 0)
+                r = evict_all(store, &victims, freed);
+        if (r == 0)
+                r = victims.count > 0;
+        free(victims.blobs);
+        return r;
+}
+
+/* Downloads may claim room between two helpings. */
 static int trim(struct cas_store *store, const struct cas_bounds *bounds, struct cas_freed *freed)
 {
         struct cas_room *room = cas_store_room(store);
-        int r = 0;
+        struct walk walk = {0};
+        int r;
 
-        pthread_mutex_lock(&room->evicting);
-
-        uint64_t bytes = missing(store, bounds ? bounds : &room->bounds, 0);
-
-        if (bytes > 0)
-                r = free_bytes(store, bytes, AS_FAR_AS_CAN_BE, freed);
-        pthread_mutex_unlock(&room->evicting);
+        do {
+                pthread_mutex_lock(&room->evicting);
+                r = trim_some(store, bounds ? bounds : &room->bounds, &walk, freed);
+                pthread_mutex_unlock(&room->evicting);
+        } while (r == 1);
         return r;
 }
 

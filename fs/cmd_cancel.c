@@ -39,7 +39,7 @@ int cmd_cancel(int argc, char **argv)
         if (r < 0)
                 return fs_fail("%s: %s", argv[2], fs_mounted_words(r));
         cas_digest_format(&digest, word + strlen("cancel "));
-        r = fs_control_ask(cache, word, line, sizeof(line));
+        r = fs_control_ask(cache, word, FS_CONTROL_SOON_MS, line, sizeof(line));
         if (r < 0)
                 return fs_fail("%s: %s", cache, strerror(-r));
         return strcmp(line, "ok") == 0 ? 0 : fs_fail("%s", line);

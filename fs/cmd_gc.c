@@ -88,7 +88,7 @@ static int read_arguments(int argc, char **argv, struct request *request)
         return 0;
 }
 
-/* 0; -errno where there is no daemon; 1 after a line. */
+/* 0; -1 where there is no daemon; 1 after a line. */
 static int ask_daemon(const struct request *request, struct outcome *ret)
 {
         char word[FS_CONTROL_LINE];
@@ -97,9 +97,11 @@ static int ask_daemon(const struct request *request, struct outcome *ret)
 
         snprintf(word, sizeof(word), "gc %s %s", request->size ? request->size : "-",
                  request->free ? request->free : "-");
-        r = fs_control_ask(request->cache, word, line, sizeof(line));
+        r = fs_control_ask(request->cache, word, FS_CONTROL_LONG_MS, line, sizeof(line));
+        if (r == -ENOENT || r == -ECONNREFUSED)
+                return -1;
         if (r < 0)
-                return r;
+                return fs_fail("%s: %s", request->cache, strerror(-r));
         if (sscanf(line, "ok blobs=%" SCNu64 " freed=%" SCNu64 " used=%" SCNu64, &ret->blobs,
                    &ret->freed, &ret->used) != 3)
                 return fs_fail("%s: %s", request->cache, line);

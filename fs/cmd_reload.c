@@ -43,7 +43,7 @@ int cmd_reload(int argc, char **argv)
                            : fs_fail("%s: %s", argv[1], strerror(errno));
         cache[length] = '\0';
 
-        int r = fs_control_ask(cache, "reload", line, sizeof(line));
+        int r = fs_control_ask(cache, "reload", FS_CONTROL_SOON_MS, line, sizeof(line));
 
         if (r < 0)
                 return fs_fail("%s: %s", cache, strerror(-r));

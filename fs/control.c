@@ -20,8 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ASK_TIMEOUT_MS 120000 /* a gc of a large cache takes its time */
-#define SILENCE_MS     2000
+#define SILENCE_MS 2000
 
 static struct sockaddr_un address_in(int root)
 {
@@ -156,7 +155,7 @@ enum fs_command fs_control_take(struct fs_control *control)
         return FS_COMMAND_NONE;
 }
 
-int fs_control_ask(const char *cache, const char *word, char *ret, size_t size)
+int fs_control_ask(const char *cache, const char *word, int timeout_ms, char *ret, size_t size)
 {
         _cleanup_close_ int root = open(cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -179,7 +178,7 @@ int fs_control_ask(const char *cache, const char *word, char *ret, size_t size)
         while (length + 1 < size && !memchr(ret, '\n', length)) {
                 ssize_t got;
 
-                if (poll(&readable, 1, ASK_TIMEOUT_MS) != 1)
+                if (poll(&readable, 1, timeout_ms) != 1)
                         return -ETIMEDOUT;
                 got = recv(fd, ret + length, size - 1 - length, 0);
                 if (got < 0)

@@ -48,8 +48,12 @@ void fs_control_hand_over(struct fs_control *control, int worker);
 /* An answer that begins so is a success with something to be said. */
 #define FS_CONTROL_APPLIED "applied"
 
+/* How long an answer takes at most: most words are done at once. */
+#define FS_CONTROL_SOON_MS 30000
+#define FS_CONTROL_LONG_MS 3600000
+
 /* The other end: says `word` to the mount whose cache is `cache`, and reads its line. 0, or
- * -errno where nobody answered. */
-int fs_control_ask(const char *cache, const char *word, char *ret, size_t size);
+ * -errno: -ENOENT, -ECONNREFUSED where there is nobody; -ETIMEDOUT, … */
+int fs_control_ask(const char *cache, const char *word, int timeout_ms, char *ret, size_t size);
 
 #endif

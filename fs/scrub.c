@@ -7,8 +7,8 @@
 #include "fetch/clock.h"
 #include "fetch/thread.h"
 #include "fs/idle.h"
-#include "fs/log.h"
 #include "fs/keeper.h"
+#include "fs/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
