@@ -5,9 +5,9 @@
  *
  *   a wrong byte, in what is opened, held open or mapped, whatever was killed meanwhile
  *   an error that nothing explains; ENOSPC while there is something to evict
- *   the eviction of what is pinned or open, or of one more recently opened than one that
+ *   the eviction of what is pinned, open or mapped, or of one more recently opened than one that
  *   stays, or any while there was room
- *   more on disk than --cache-size; a blob that nobody asked for
+ *   more on disk than --cache-size, or than gc was told; a blob that nobody asked for
  *
  * Within the life of a worker the order of opens is exact. What is older is ordered by the
  * blobs' times, which are exact to a minute, and so is all one here, unless the clock was
@@ -139,7 +139,7 @@ static void do_hold(void)
         asset->holds++;
 }
 
-/* Closed at once: whether a file is mapped the daemon cannot know. */
+/* Closed at once: the mapping alone keeps it. */
 static void do_map(void)
 {
         struct hold *hold = free_hold();
@@ -153,6 +153,7 @@ static void do_map(void)
 
                 cr_assert_neq(map, MAP_FAILED);
                 *hold = (struct hold){asset, -1, map};
+                asset->holds++;
         }
         close(fd);
 }
@@ -190,7 +191,7 @@ static void release(struct hold *hold)
                 munmap(hold->map, asset->download->size);
         else
                 close(hold->fd);
-        asset->holds -= !hold->map;
+        asset->holds--;
         *hold = (struct hold){0};
 }
 
@@ -235,6 +236,7 @@ static void do_kill_opener(void)
         cr_assert(opener_gone(&opener, SURELY_MS), "an opener that was killed is still there");
         model_settle(&model);
         asset->asked = true;
+        model_touched(&model, asset);
         model_observe(&model, asset->download->size, false);
 }
 
@@ -307,6 +309,24 @@ static void do_pin(void)
         asset->pinned = strcmp(verb, "pin") == 0;
 }
 
+/* Within the daemon's bounds (then nothing goes), within others, or nothing that may go stays. */
+static void do_gc(void)
+{
+        const unsigned sizes[] = {MODEL_CACHE, model_dice(&model, MODEL_CACHE), 0};
+        unsigned size = sizes[model_dice(&model, 3)];
+        char output[4096];
+        char text[32];
+
+        snprintf(text, sizeof(text), "%u", size);
+        model_say(&model, "gc --cache-size %s", text);
+        cr_assert_eq(world_run(output, sizeof(output), "gc", "--cache", model.world.cache,
+                               size < MODEL_CACHE ? "--cache-size" : NULL, text),
+                     0, "%s", output);
+        model.bound = size;
+        model_observe(&model, 0, false);
+        model.bound = MODEL_CACHE;
+}
+
 /* Of what is open the times change when it is read, so those are left alone. */
 static void do_set_clock(void)
 {
@@ -316,6 +336,7 @@ static void do_set_clock(void)
 
         if (!asset)
                 return;
+        asset->stale = false;
         asset->future = model_dice(&model, 4) == 0;
         asset->hours = hours;
         model_say(&model, "%s was opened %d hours %s", model_name(&model, asset), hours,
@@ -329,9 +350,9 @@ static const struct {
         void (*run)(void);
         unsigned weight;
 } operations[] = {
-    {do_open, 90},       {do_hold, 25},   {do_map, 15},   {do_read, 25},
-    {do_release, 40},    {do_pin, 15},    {do_crowd, 15}, {do_kill_opener, 10},
-    {do_kill_worker, 8}, {do_restart, 6}, {do_reload, 3}, {do_set_clock, 20},
+    {do_open, 90},  {do_hold, 25},      {do_map, 15},         {do_read, 25},       {do_release, 40},
+    {do_pin, 15},   {do_crowd, 15},     {do_kill_opener, 10}, {do_kill_worker, 8}, {do_restart, 6},
+    {do_reload, 3}, {do_set_clock, 20}, {do_gc, 6},
 };
 
 static void step(void)

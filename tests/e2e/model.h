@@ -20,13 +20,14 @@ struct asset {
         const unsigned char *bytes; /* what is right */
         bool pinned;
         bool asked;  /* the last operation wanted it, so that it may be here now */
-        int holds;   /* open files, without mappings */
+        int holds;   /* open files and mappings */
         bool cached; /* and what follows is of a blob that is here */
         uint64_t blocks;
         int64_t turn; /* when it was opened last: in this worker's life > 0, before <= 0 */
         bool unknown; /* the clock said the future: nobody can say what that was worth */
         int hours;    /* the blob's times say it was opened so long ago, or in the future */
         bool future;
+        bool stale; /* it was opened after these were set: the times may not say so yet */
 };
 
 struct hold {
@@ -39,7 +40,7 @@ struct model {
         struct world world;
         unsigned seed; /* as it was printed */
         unsigned dice;
-        bool bounded; /* there is a --cache-size */
+        uint64_t bound; /* bytes that the cache may take, by the operation under way */
         bool done;
         const char *catalog;
         struct download downloads[MODEL_ASSETS];
@@ -71,6 +72,9 @@ bool model_fits(const struct model *model, uint64_t bytes);
 
 /* An open ended with `error`: may it? `others`: bytes that others wanted meanwhile. */
 void model_opened(struct model *model, struct asset *asset, int error, uint64_t others);
+
+/* It was opened, or published, last of all. */
+void model_touched(struct model *model, struct asset *asset);
 
 /* The worker that knew the order of opens is gone. */
 void model_forget_order(struct model *model);
