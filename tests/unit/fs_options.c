@@ -96,6 +96,109 @@ Test(fs_options, fault_64_impossible_sizes)
         cr_expect_eq(found, 42, "a refused text changed the result");
 }
 
+Test(fs_options, durations_in_seconds_up_to_weeks)
+{
+        static const struct {
+                const char *text;
+                unsigned seconds;
+        } good[] = {{"0", 0},           {"90", 90},
+                    {"1s", 1},          {"007m", 420},
+                    {"2h", 7200},       {"7d", 604800},
+                    {"1w", 604800},     {"52w", 31449600},
+                    {"366d", 31622400}, {"31622400", 31622400}};
+        static const char *const bad[] = {"",
+                                          "s",
+                                          "-1",
+                                          "+1",
+                                          " 1",
+                                          "1 ",
+                                          "1S",
+                                          "1min",
+                                          "1dd",
+                                          "1.5h",
+                                          "0x1",
+                                          "never",
+                                          "367d",
+                                          "53w",
+                                          "31622401",
+                                          "1y",
+                                          "1K",
+                                          "18446744073709551617",
+                                          "99999999999999999999999999w"};
+        unsigned found = 42;
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                cr_expect_eq(fs_parse_duration(bad[i], &found), -EINVAL, "%s", bad[i]);
+        cr_expect_eq(found, 42, "a refused text changed the result");
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+                cr_expect_eq(fs_parse_duration(good[i].text, &found), 0, "%s", good[i].text);
+                cr_expect_eq(found, good[i].seconds, "%s", good[i].text);
+        }
+}
+
+static void expect_free(const char *text, uint64_t bytes, unsigned percent)
+{
+        struct cas_bounds bounds = {7, 8, 9};
+
+        cr_expect_eq(fs_parse_free(text, &bounds), 0, "%s", text);
+        cr_expect_eq(bounds.cache_size, 7, "%s", text);
+        cr_expect_eq(bounds.keep_free, bytes, "%s", text);
+        cr_expect_eq(bounds.keep_free_percent, percent, "%s", text);
+}
+
+Test(fs_options, free_space_in_bytes_or_percent)
+{
+        static const char *const bad[] = {"",
+                                          "%",
+                                          "100%",
+                                          "5%x",
+                                          "-1",
+                                          "-1%",
+                                          " 5%",
+                                          "5 %",
+                                          "5%%",
+                                          "1.5%",
+                                          "+5%",
+                                          "5G%",
+                                          "%5",
+                                          "000%",
+                                          "x",
+                                          "G",
+                                          "5g",
+                                          "10GB",
+                                          "18446744073709551616"};
+        struct cas_bounds bounds = {7, 8, 9};
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                cr_expect_eq(fs_parse_free(bad[i], &bounds), -EINVAL, "%s", bad[i]);
+        cr_expect(bounds.cache_size == 7 && bounds.keep_free == 8 && bounds.keep_free_percent == 9,
+                  "a refused text changed the result");
+        expect_free("0", 0, 0);
+        expect_free("0%", 0, 0);
+        expect_free("1%", 0, 1);
+        expect_free("05%", 0, 5);
+        expect_free("99%", 0, 99);
+        expect_free("100", 100, 0);
+        expect_free("10G", UINT64_C(10) << 30, 0);
+}
+
+Test(fs_options, room_and_scrub_interval)
+{
+        struct fs_options options;
+
+        cr_assert_eq(PARSE(&options, "--cache-size=50G", "--keep-free=5%", "--scrub-interval=7d",
+                           "--cache=/c", ORIGIN, "/mnt"),
+                     0);
+        cr_expect_eq(options.bounds.cache_size, UINT64_C(50) << 30);
+        cr_expect_eq(options.bounds.keep_free_percent, 5);
+        cr_expect_eq(options.scrub_interval, 7 * 86400);
+        fs_options_free(&options);
+        USAGE_ERROR("--cache-size=5%", ORIGIN, "--cache=/c", "/mnt");
+        USAGE_ERROR("--keep-free=100%", ORIGIN, "--cache=/c", "/mnt");
+        USAGE_ERROR("--scrub-interval=-1", ORIGIN, "--cache=/c", "/mnt");
+        USAGE_ERROR("--scrub-interval=", ORIGIN, "--cache=/c", "/mnt");
+}
+
 Test(fs_options, defaults)
 {
         struct fs_options options;
