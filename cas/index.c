@@ -252,6 +252,17 @@ size_t cas_index_oldest(struct cas_index *index, const struct cas_index_blob *af
         return count;
 }
 
+bool cas_index_is_as_before(struct cas_index *index, const struct cas_index_blob *blob)
+{
+        pthread_mutex_lock(&index->lock);
+
+        const struct entry *entry = find(index, &blob->digest);
+        bool same = entry && entry->opened_ns == blob->opened_ns;
+
+        pthread_mutex_unlock(&index->lock);
+        return same;
+}
+
 /* What a scan has found, and not yet told the index. */
 struct found {
         struct cas_index *index;

@@ -67,4 +67,7 @@ struct cas_index_blob {
 size_t cas_index_oldest(struct cas_index *index, const struct cas_index_blob *after,
                         struct cas_index_blob *ret, size_t most);
 
+/* Is it there, and has nobody opened it since cas_index_oldest() said that? */
+bool cas_index_is_as_before(struct cas_index *index, const struct cas_index_blob *blob);
+
 #endif

@@ -229,7 +229,8 @@ static bool evict(struct cas_store *store, const struct cas_index_blob *blob,
 
         if (hooks->let_go)
                 hooks->let_go(hooks->arg, &blob->digest);
-        if (!may_go(store, &blob->digest))
+        /* In this order: who is no more in use has been noted by the index. */
+        if (!may_go(store, &blob->digest) || !cas_index_is_as_before(cas_store_index(store), blob))
                 return false;
         cas_digest_format(&blob->digest, hex);
         if (unlinkat(cas_store_blobs_dir(store), hex, 0) < 0 && errno != ENOENT)

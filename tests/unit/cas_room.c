@@ -209,6 +209,36 @@ Test(cas_room, free_space_is_kept)
         cas_store_free(store);
 }
 
+static struct cas_store *opened_in;
+
+/* Opens and closes the first one, as another thread may once it has been chosen. */
+static void open_first(void *arg, const struct cas_digest *digest)
+{
+        struct cas_blob blob;
+
+        (void)arg;
+        if (!cas_digest_equal(digest, &digests[0]) || evicted[0])
+                return;
+        cr_assert_eq(cas_store_open_blob(opened_in, digest, &blob), 0);
+        close(blob.fd);
+}
+
+Test(cas_room, who_was_opened_after_it_was_chosen_stays)
+{
+        const struct cas_room_hooks busy = {.let_go = open_first, .evicted = note_evicted};
+        struct cas_store *store = find(fill(), BLOBS);
+        const struct cas_bounds bounds = cas_store_room(store)->bounds;
+        uint64_t room = 0;
+
+        opened_in = store;
+        cas_room_set(store, &bounds, &busy);
+        cr_assert_eq(claim(store, &room, 2 * BLOB_BYTES), 0);
+        cr_expect_str_eq(evicted, "bc");
+        cr_expect(is_there(0));
+        cas_room_shrink(store, &room, 0);
+        cas_store_free(store);
+}
+
 Test(cas_room, unfinished_downloads_go_before_blobs)
 {
         struct cas_store *store = fill();
