@@ -297,6 +297,16 @@ struct cas_scrub cas_store_scrub(const struct cas_store *store)
                                   .quarantine = store->layout.quarantine};
 }
 
+int cas_store_scrub_blob(const struct cas_store *store, const struct cas_scrub *scrub,
+                         const struct cas_digest *digest, struct cas_verdict *ret)
+{
+        int r = cas_scrub_blob(scrub, digest, ret);
+
+        if (r == -EBADMSG)
+                cas_index_gone(store->index, digest);
+        return r;
+}
+
 int cas_store_revalidate(const struct cas_store *store, const struct cas_digest *digest,
                          const atomic_bool *cancelled, struct cas_verdict *ret)
 {
@@ -304,10 +314,8 @@ int cas_store_revalidate(const struct cas_store *store, const struct cas_digest 
 
         scrub.cancelled = cancelled;
 
-        int r = cas_scrub_blob(&scrub, digest, ret);
+        int r = cas_store_scrub_blob(store, &scrub, digest, ret);
 
-        if (r == -EBADMSG)
-                cas_index_gone(store->index, digest);
         if (r != -EUCLEAN)
                 return r;
         r = cas_store_refuse(store, digest);

@@ -116,6 +116,10 @@ int cas_store_revalidate(const struct cas_store *store, const struct cas_digest 
 /* Where the store's blobs can be hashed. */
 struct cas_scrub cas_store_scrub(const struct cas_store *store);
 
+/* cas_scrub_blob() of a store that is in use: what it takes away is no more counted. */
+int cas_store_scrub_blob(const struct cas_store *store, const struct cas_scrub *scrub,
+                         const struct cas_digest *digest, struct cas_verdict *ret);
+
 /*
  * Takes away whatever stands under the digest's name: removed, or where that
  * cannot be (a directory with content) moved into quarantine/.

@@ -80,7 +80,7 @@ static void scrub_one(struct fs_scrub *scrub, const struct cas_scrub *how,
         struct fs_server *server = scrub->server;
         int64_t began_ms = fetch_now_ms();
         struct cas_verdict verdict;
-        int r = cas_scrub_blob(how, digest, &verdict);
+        int r = cas_store_scrub_blob(server->store, how, digest, &verdict);
 
         if (r == -ENOENT || r == -EUCLEAN || r == -ECANCELED)
                 return; /* evicted meanwhile, an open's to settle, or the end */

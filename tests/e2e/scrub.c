@@ -2,14 +2,13 @@
  * FAULTS 36, 39 and 46, corruption at rest: a bit that flipped where size and times say nothing
  * of it. Who looks for it finds it, it is kept for a look, and the next open is right again.
  */
-#include "tests/e2e/world.h"
+#include "tests/e2e/scrub.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 TestSuite(scrub, .timeout = 120);
@@ -19,53 +18,12 @@ TestSuite(scrub, .timeout = 120);
 
 static const char *const ways[WAYS] = {"passthrough=auto", "passthrough=off"};
 
-/* Mounts, fetches `hex`, and unmounts: it is in the cache. */
-static void fill_cache(struct world *world, char hex[HEX])
-{
-        world_begin(world);
-        world_asset(world, SIZE, hex);
-        world_origin(world);
-        world_mount(world, "--origin", world_url(world, "ok"));
-        cr_assert_eq(world_open(world_path(world, hex)), 0);
-        world_unmount(world);
-}
-
-/* One byte becomes another, on the disk too; nothing else of the file says so. */
-static void flip(const struct world *world, const char *hex)
-{
-        cr_assert_eq(
-            world_shell("set -e; cd '%s'; B='%s'; touch -r $B times; "
-                        "tail -c 1 $B | tr '\\000-\\377' '\\001-\\377\\000' | "
-                        "dd of=$B bs=1 seek=%d conv=notrunc,fsync status=none; touch -r times $B",
-                        world->dir, world_blob(world, hex), SIZE - 1),
-            0);
-}
-
-/* As if the machine had booted since. */
-static void boot(const struct world *world, const char *hex)
-{
-        cr_assert_eq(setxattr(world_blob(world, hex), "user.assetfs.verified", "1000 x", 6, 0), 0);
-}
-
-static int quarantined(const struct world *world, const char *hex)
-{
-        return world_shell("exit $(ls '%s/quarantine' | grep -c '^%s[.]')", world->cache, hex);
-}
-
-/* Wrong bytes were found by `words`, and right ones came. */
-static void expect_mended(struct world *world, const char *hex)
-{
-        cr_expect_eq(world_open(world_path(world, hex)), 0);
-        cr_expect_eq(world_requests(world, "GET /ok/"), 2);
-        cr_expect_eq(quarantined(world, hex), 1);
-}
-
 Test(scrub, fault_39_metadata_is_what_an_open_trusts)
 {
         struct world world;
         char hex[HEX];
 
-        fill_cache(&world, hex);
+        fill_cache(&world, SIZE, hex);
         flip(&world, hex);
         world_mount(&world, "--origin", world_url(&world, "ok"));
         cr_expect_eq(world_shell("cmp -s '%s' '%s/%s'", world_path(&world, hex), world.files, hex),
@@ -82,7 +40,7 @@ Test(scrub, fault_39_hashed_once_a_boot)
                 struct world world;
                 char hex[HEX];
 
-                fill_cache(&world, hex);
+                fill_cache(&world, SIZE, hex);
                 boot(&world, hex);
                 world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "boot", "-o",
                             ways[way], "--log-level", "debug");
@@ -104,7 +62,7 @@ Test(scrub, fault_39_hashed_by_each_open_that_finds_it_closed)
                 struct world world;
                 char hex[HEX];
 
-                fill_cache(&world, hex);
+                fill_cache(&world, SIZE, hex);
                 world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "always", "-o",
                             ways[way], "--log-level", "debug");
                 cr_expect_eq(world_open(world_path(&world, hex)), 0);
@@ -131,7 +89,7 @@ Test(scrub, many_open_what_is_to_be_hashed)
         struct world world;
         char hex[HEX];
 
-        fill_cache(&world, hex);
+        fill_cache(&world, SIZE, hex);
         boot(&world, hex);
         world_mount(&world, "--origin", world_url(&world, "ok"), "--verify", "boot", "--log-level",
                     "debug");
@@ -170,9 +128,6 @@ Test(scrub, fault_37_hashed_on_a_read_only_disk)
         world_end(&world);
 }
 
-#define VERIFY(world, output, ...)                                                                 \
-        world_run(output, sizeof(output), "verify", "--cache", (world)->cache, __VA_ARGS__)
-
 Test(scrub, fault_39_verify_finds_it_beside_the_daemon)
 {
         for (int way = 0; way < WAYS; way++) {
@@ -182,7 +137,7 @@ Test(scrub, fault_39_verify_finds_it_beside_the_daemon)
                 char hex[HEX];
                 char byte;
 
-                fill_cache(&world, hex);
+                fill_cache(&world, SIZE, hex);
                 world_asset(&world, SIZE, good);
                 world_mount(&world, "--origin", world_url(&world, "ok"), "-o", ways[way]);
                 cr_assert_eq(world_open(world_path(&world, good)), 0);
@@ -214,7 +169,7 @@ Test(scrub, fault_40_verify_follows_nothing)
         char output[4096];
         char hex[HEX];
 
-        fill_cache(&world, hex);
+        fill_cache(&world, SIZE, hex);
         cr_assert_eq(world_shell("set -e; cd '%s'; B='%s'; echo secret >precious; "
                                  "chmod 600 precious; rm -f $B; ln -s $PWD/precious $B; "
                                  "rm -rf cache/quarantine; ln -s /etc cache/quarantine",
@@ -266,20 +221,13 @@ Test(scrub, fault_36_what_the_disk_cannot_read)
         world_end(&world);
 }
 
-static bool logged_in_time(const struct world *world, const char *words)
-{
-        for (int i = 0; i < SURELY_MS / 20 && world_logged(world, words) == 0; i++)
-                sleep_ms(20);
-        return world_logged(world, words) > 0;
-}
-
 Test(scrub, fault_39_found_in_the_background)
 {
         struct world world;
         char hex[HEX];
         char byte;
 
-        fill_cache(&world, hex);
+        fill_cache(&world, SIZE, hex);
         world_mount(&world, "--origin", world_url(&world, "ok"), "--scrub-interval", "1s", "-o",
                     "passthrough=off");
 
@@ -297,5 +245,26 @@ Test(scrub, fault_39_found_in_the_background)
                                  world.mnt),
                      0);
         close(fd);
+        world_end(&world);
+}
+
+/* What went into quarantine does not stand in the order of who is to be evicted. */
+Test(scrub, what_the_background_took_away_is_not_evicted)
+{
+        struct world world;
+        char others[2][HEX];
+        char hex[HEX];
+
+        fill_cache(&world, SIZE, hex);
+        flip(&world, hex);
+        world_mount(&world, "--origin", world_url(&world, "ok"), "--scrub-interval", "1s",
+                    "--cache-size", "800000");
+        cr_expect(logged_in_time(&world, " bad=1 "));
+        cr_assert_eq(world_shell("rm '%s'/quarantine/*", world.cache), 0);
+        for (int i = 0; i < 2; i++) {
+                world_asset(&world, SIZE, others[i]);
+                cr_expect_eq(world_open(world_path(&world, others[i])), 0);
+        }
+        cr_expect_eq(world_logged(&world, "event=evicted"), 0);
         world_end(&world);
 }
