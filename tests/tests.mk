@@ -103,12 +103,18 @@ check-model: $(needed)
 	        TESTS='model/*' $(run_env) tests/run $(e2e) || exit 1; \
 	done
 
+# How long a mount and an eviction take among so many blobs, beside 100.
+ASSETFS_CROWD ?= 100000
+
+check-crowd: $(needed)
+	@ASSETFS_CROWD=$(ASSETFS_CROWD) TESTS='evict/a_crowd*' $(run_env) tests/run $(e2e)
+
 demo: $(B)/assetfs
 	@ASSETFS=$(abspath $(B)/assetfs) scripts/lib/demo
 
 -include tests/bench/bench.mk
 
-.PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit check-model demo
+.PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit check-model check-crowd demo
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
                       tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c tests/power/*.c tests/vm/*.c \
