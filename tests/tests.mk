@@ -29,7 +29,7 @@ $(unit_fs): $(call unit_objects,$(fs_tests)) $(libfs) $(libfetch) $(libcas)
 	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) $(dep_libs)
 $(e2e): $(call objects,tests/e2e) $(arena) $(libcas)
 	@echo "  link $@"
-	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) -lcrypto -luring
+	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) -lcrypto -luring -lseccomp
 $(origin): $(call objects,tests/origin) $(libcas)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ -lcrypto
