@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 TestSuite(disk, .timeout = 180);
@@ -131,6 +132,35 @@ Test(disk, fault_32_no_room_midway_tmpfs)
         full_midway(TMPFS);
 }
 
+/* A disk that promises more than it has: the reservation succeeds, and the data have no room
+ * when they are flushed. */
+Test(disk, fault_32_no_room_at_fsync_of_a_thin_disk)
+{
+        struct world world;
+        char hex[HEX];
+        char small[HEX];
+
+        begin_on(&world, "mkdir cache thin && mount -t tmpfs -o size=3M none thin && "
+                         "truncate -s 32M thin/disk && "
+                         "mkfs.ext4 -q -I 256 -m 0 -O ^has_journal thin/disk && "
+                         "mount -o loop thin/disk cache");
+        world_asset(&world, 4000000, hex);
+        world_asset(&world, SMALL, small);
+        mount_ok(&world);
+        cr_expect_eq(world_open(world_path(&world, hex)), ENOSPC);
+        cr_expect_eq(world_requests(&world, "GET"), 1);
+        cr_expect_eq(world_logged(&world, "errno=ENOSPC"), 1);
+        expect_clean(&world, hex);
+        cr_assert_eq(shell_in(&world, "mount -o remount,size=32M thin"), 0);
+        cr_expect_eq(world_open(world_path(&world, small)), 0);
+        world_unmount(&world);
+        mount_ok(&world);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_unmount(&world);
+        cr_expect_eq(shell_in(&world, "umount cache && umount thin"), 0);
+        world_end(&world);
+}
+
 static void no_inodes(const char *make)
 {
         struct world world;
@@ -160,6 +190,27 @@ Test(disk, fault_34_inodes_used_up_ext4)
 {
         no_inodes("truncate -s 8M disk && mkfs.ext4 -q -I 256 -N 48 disk && mkdir cache && "
                   "mount -o loop disk cache");
+}
+
+/* btrfs says that it has 0 inodes in all: it does not count them. */
+Test(disk, fault_34_inodes_that_are_not_counted)
+{
+        struct world world;
+        struct statvfs disk;
+        char output[4096];
+        char hex[HEX];
+
+        begin_on(&world,
+                 "truncate -s 120M disk && mkfs.btrfs -q -M disk >/dev/null 2>&1 && mkdir cache && "
+                 "mount -o loop disk cache");
+        cr_assert_eq(statvfs(world.cache, &disk), 0);
+        cr_assert_eq(disk.f_files, 0);
+        world_asset(&world, SMALL, hex);
+        mount_ok(&world);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_run(output, sizeof(output), "status", world.mnt), 0, "%s", output);
+        cr_expect_eq(world_logged(&world, "inodes"), 0);
+        end_on(&world);
 }
 
 /* The file system has shut itself down, as after an error of its journal's disk. */
@@ -222,6 +273,15 @@ Test(disk, fault_37_remounted_read_only)
         cr_expect_eq(world_logged(&world, "errno=EROFS"), 1);
         cr_expect_eq(world_requests(&world, "GET"), 1);
         expect_clean(&world, missing);
+        world_unmount(&world);
+        /* An aborted ext4 is writable again when it was repaired. */
+        cr_assert_eq(shell_in(&world,
+                              "umount cache && e2fsck -fy disk >/dev/null 2>&1 || [ $? -eq 1 ]; "
+                              "mount -o loop disk cache"),
+                     0);
+        mount_ok(&world);
+        cr_expect_eq(world_open(world_path(&world, missing)), 0);
+        cr_expect_eq(world_open(world_path(&world, cached)), 0);
         end_on(&world);
 }
 
@@ -306,4 +366,24 @@ Test(disk, fault_44_overlayfs)
         world_unmount(&world);
         cr_expect_eq(shell_in(&world, "umount cache && umount under"), 0);
         world_end(&world);
+}
+
+/* ext3's files cannot be reserved: nothing is, and what is known to be too large is asked for. */
+Test(disk, fault_44_no_fallocate)
+{
+        struct world world;
+        char hex[HEX];
+        char big[HEX];
+
+        begin_on(&world, "truncate -s 8M disk && mkfs.ext4 -q -I 256 -m 0 -O ^extent,^64bit disk "
+                         "&& mkdir cache && mount -o loop disk cache && "
+                         "! fallocate -l 4096 cache/probe 2>/dev/null && rm -f cache/probe");
+        world_asset(&world, 3000000, hex);
+        world_asset(&world, BIG, big);
+        mount_ok(&world);
+        cr_expect_eq(world_open(world_path(&world, big)), ENOSPC);
+        expect_clean(&world, big);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(world_open(world_blob(&world, hex)), 0);
+        end_on(&world);
 }
