@@ -80,17 +80,6 @@ static void on_open(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *
         fuse_reply_open(request, file);
 }
 
-static void on_read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
-                    struct fuse_file_info *file)
-{
-        const struct platter *platter = fuse_req_userdata(request);
-        size_t left = platter->shared->size - (size_t)offset;
-
-        (void)node;
-        (void)file;
-        fuse_reply_buf(request, platter->now + offset, size < left ? size : left);
-}
-
 /* A piece at a time: of a write that was under way, any of them may have come. */
 static void lose(struct platter *platter, char *image)
 {
@@ -134,6 +123,19 @@ static void cut(struct platter *platter)
         munmap(image, disk->size);
         close(fd);
         atomic_fetch_add(&disk->cuts, 1);
+}
+
+static void on_read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
+                    struct fuse_file_info *file)
+{
+        struct platter *platter = fuse_req_userdata(request);
+        size_t left = platter->shared->size - (size_t)offset;
+
+        (void)node;
+        (void)file;
+        if (atomic_exchange(&platter->shared->at_once, false))
+                cut(platter);
+        fuse_reply_buf(request, platter->now + offset, size < left ? size : left);
 }
 
 static void count(struct platter *platter)
@@ -274,20 +276,40 @@ struct disk *disk_start(const char *point, const char *from)
         return disk;
 }
 
+static void describe_cut(struct disk *disk, const char *image, enum disk_loss loss, unsigned seed)
+{
+        snprintf(disk->image, sizeof(disk->image), "%s", image);
+        disk->loss = loss;
+        disk->seed = seed;
+}
+
 bool disk_cut(struct disk *disk, const char *image, unsigned requests, enum disk_loss loss,
               unsigned seed)
 {
         int before = atomic_load(&disk->cuts);
         unsigned waited = 0;
 
-        snprintf(disk->image, sizeof(disk->image), "%s", image);
-        disk->loss = loss;
-        disk->seed = seed;
+        describe_cut(disk, image, loss, seed);
         atomic_store(&disk->countdown, (int)requests);
         while (atomic_load(&disk->cuts) == before)
                 if (!wait_ms(waited++))
                         return false;
         return true;
+}
+
+void disk_cut_now(struct disk *disk, const char *image, enum disk_loss loss, unsigned seed)
+{
+        char path[sizeof(disk->point) + 8];
+        char piece[PIECE];
+
+        snprintf(path, sizeof(path), "%s/disk", disk->point);
+
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        describe_cut(disk, image, loss, seed);
+        atomic_store(&disk->at_once, true);
+        cr_assert_eq(pread(fd, piece, sizeof(piece), 0), PIECE);
+        close(fd);
 }
 
 void disk_end(struct disk *disk)

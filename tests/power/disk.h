@@ -31,6 +31,7 @@ struct disk {
         unsigned seed;
         enum disk_loss loss;
         atomic_int countdown; /* writes and flushes until the cut; below 0: none is wanted */
+        atomic_bool at_once;  /* the next read is the cut */
         /* The answer. */
         bool marked[DISK_MARKS]; /* at that moment */
         unsigned unflushed;      /* writes that no flush had followed */
@@ -44,6 +45,8 @@ struct disk *disk_start(const char *point, const char *from);
 /* Makes the file `image` after `requests` more writes and flushes. False: none came. */
 bool disk_cut(struct disk *disk, const char *image, unsigned requests, enum disk_loss loss,
               unsigned seed);
+/* The same now, whether anything is written or not. */
+void disk_cut_now(struct disk *disk, const char *image, enum disk_loss loss, unsigned seed);
 
 void disk_end(struct disk *disk);
 

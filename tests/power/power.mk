@@ -3,7 +3,7 @@
 
 power := $(B)/tests/power_tests
 
-$(power): $(patsubst %,$(B)/tests/power/%.o,power disk) \
+$(power): $(patsubst %,$(B)/tests/power/%.o,power load replay disk) \
           $(patsubst %,$(B)/tests/e2e/%.o,world servers openers) $(libcas)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ $(criterion) $(dep_libs)
