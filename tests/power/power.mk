@@ -1,5 +1,5 @@
 # Power cuts (tests/power/power.c): make check-power has 200, or POWER_CUTS=N on each file system;
-# POWER_SEED=N is a run's printed seed.
+# POWER_SEED=N is a run's printed seed. make check has five on each.
 
 power := $(B)/tests/power_tests
 
@@ -24,7 +24,7 @@ $(B)/unsynced/%/no_fsync.o: tests/power/no_fsync.c
 	@$(CC) $(all_cflags) $(drops) -c -o $@ $<
 $(B)/unsynced/%/assetfs: $(B)/unsynced/%/no_fsync.o $(B)/fs/main.o $(libfs) $(libfetch) $(libcas)
 	@echo "  link $@"
-	@$(CC) $(all_ldflags) -Wl,--wrap=fsync -o $@ $^ $(dep_libs)
+	@$(CC) $(all_ldflags) -Wl,--wrap=fsync,--wrap=ftruncate64 -o $@ $^ $(dep_libs)
 
 check-power-negative: export FAULTY_ORIGIN := $(abspath $(origin))
 check-power-negative: $(unsynced) $(origin) $(power)
