@@ -71,8 +71,8 @@ run_env = ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
           HOSTILE_WORKER=$(abspath $(hostile))
 run = $(run_env) tests/run $(unit_binaries) $(fuzz) $(e2e)
 
-check: $(needed) $(boot) $(docs)
-	@$(run) $(boot) $(docs)
+check: $(needed) $(boot) $(docs) $(power)
+	@$(run) $(boot) $(docs) $(power)
 
 # Without what scripts, unit files and packages do: a sanitizer sees nothing new there.
 check-code: $(needed)

@@ -103,6 +103,22 @@ void load_stop(struct run *run)
         }
 }
 
+void load_signal(const struct run *run, int signal)
+{
+        for (unsigned i = 0; i <= OPENERS; i++)
+                kill(run->children[i], signal);
+}
+
+void load_wait_for_eviction(const struct run *run)
+{
+        int64_t deadline = now_ms() + SURELY_MS;
+
+        while (world_logged(&run->world, "event=evicted") == 0) {
+                cr_assert(now_ms() < deadline, "nothing is evicted; see %s", run->world.log);
+                sleep_ms(20);
+        }
+}
+
 /* The daemon's first worker serves since the mount answers, and no line of the log names it. */
 void load_kill_worker(struct run *run)
 {

@@ -41,6 +41,10 @@ void load_make_assets(struct run *run);
 /* Openers, and somebody else who uses the disk; until load_stop(), or as long as the test lives. */
 void load_start(struct run *run);
 void load_stop(struct run *run);
+/* SIGSTOP or SIGCONT for all of them: a replay has the machine to itself. */
+void load_signal(const struct run *run, int signal);
+/* Waits until the daemon has evicted something. */
+void load_wait_for_eviction(const struct run *run);
 /* The daemon's worker dies and is replaced, as soon as there is one. */
 void load_kill_worker(struct run *run);
 
