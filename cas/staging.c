@@ -87,8 +87,9 @@ int cas_staging_open(struct cas_store *store, const struct cas_digest *digest,
         snprintf(name, CAS_STAGING_NAME, "%s.part", hex);
         for (int tries = 0; tries < 10; tries++) {
                 _cleanup_close_ int fd = open_left(store, name);
+                bool is_new = fd == -ENOENT;
 
-                if (fd == -ENOENT)
+                if (is_new)
                         fd = create(store, name);
                 if (fd == -EEXIST)
                         continue;
@@ -99,6 +100,8 @@ int cas_staging_open(struct cas_store *store, const struct cas_digest *digest,
 
                 if (r == 0)
                         *ret_fd = cas_io_steal_fd(&fd);
+                if (r < 0 && r != -EAGAIN && r != -EBUSY && is_new)
+                        unlinkat(cas_store_ingest_dir(store), name, 0); /* nobody else has it */
                 if (r != -EAGAIN)
                         return r;
         }
