@@ -25,12 +25,14 @@ struct kept {
         struct timespec since;
 };
 
-static bool is_named(int dir, const char *name, const struct stat *which)
+/* 1; 0: something else stands there, or nothing; -errno: it cannot be told. */
+static int is_named(int dir, const char *name, const struct stat *which)
 {
         struct stat st;
 
-        return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == which->st_ino &&
-               st.st_dev == which->st_dev;
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return st.st_ino == which->st_ino && st.st_dev == which->st_dev;
 }
 
 /* 0 and the name; -errno. */
@@ -52,14 +54,18 @@ int cas_quarantine_take(int quarantine, int dir, const char *name, const struct 
         char aside[NAME];
 
         *ret_kept = false;
-        if (!is_named(dir, name, which))
-                return -ENOENT;
+
+        int named = is_named(dir, name, which);
+
+        if (named <= 0)
+                return named < 0 ? named : -ENOENT;
 
         int r = quarantine < 0 ? -EXDEV : move(quarantine, dir, name, aside);
 
         if (r == -ENOENT)
                 return r;
-        if (r == 0 && !is_named(quarantine, aside, which)) {
+        /* Where it cannot be told, it stays there: back under its name it might be served. */
+        if (r == 0 && is_named(quarantine, aside, which) == 0) {
                 /* Somebody put another blob there between the look and the move: it goes back,
                  * unless a third one has come meanwhile. */
                 if (renameat2(quarantine, aside, dir, name, RENAME_NOREPLACE) < 0)
@@ -74,7 +80,7 @@ int cas_quarantine_take(int quarantine, int dir, const char *name, const struct 
         if (r < 0)
                 return 0;
         cas_quarantine_sweep(quarantine, CAS_QUARANTINE_BYTES, time(NULL));
-        *ret_kept = is_named(quarantine, aside, which);
+        *ret_kept = is_named(quarantine, aside, which) == 1;
         return 0;
 }
 
