@@ -58,18 +58,20 @@ unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
 include tests/boot/boot.mk
 include tests/docs/docs.mk
 include tests/power/power.mk
+include tests/torture/torture.mk
 include tests/vm/vm.mk
 -include tests/fuzz/fuzz.mk
 
 check-unit: $(unit_binaries)
 	@tests/run $(unit_binaries)
 
-needed := $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(e2e) $(origin) $(fuzz)
+needed := $(B)/assetfs $(killable) $(next) $(hostile) $(unit_binaries) $(torture) $(e2e) $(origin) \
+          $(fuzz)
 
 run_env = ASSETFS=$(abspath $(B)/assetfs) FAULTY_ORIGIN=$(abspath $(origin)) \
           ASSETFS_KILLABLE=$(abspath $(killable)) ASSETFS_NEXT=$(abspath $(next)) \
           HOSTILE_WORKER=$(abspath $(hostile))
-run = $(run_env) tests/run $(unit_binaries) $(fuzz) $(e2e)
+run = $(run_env) tests/run $(unit_binaries) $(torture) $(fuzz) $(e2e)
 
 check: $(needed) $(boot) $(docs) $(power)
 	@$(run) $(boot) $(docs) $(power)
@@ -118,9 +120,11 @@ demo: $(B)/assetfs
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
                       tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c tests/power/*.c tests/vm/*.c \
+                      tests/torture/*.c \
                       tests/bench/*.c tests/fuzz/*.c tests/fuzz/check/*.c)
 headers := $(wildcard cas/*.h fetch/*.h fs/*.h tests/unit/*.h tests/e2e/*.h tests/origin/*.h \
-                      tests/fuzz/*.h tests/bench/*.h tests/boot/*.h tests/power/*.h tests/vm/*.h)
+                      tests/fuzz/*.h tests/bench/*.h tests/boot/*.h tests/power/*.h tests/vm/*.h \
+                      tests/torture/*.h)
 scripts += scripts/install-deps scripts/demo scripts/check scripts/lib/demo tests/run \
            tests/bench/lib tests/bench/sides tests/bench/warm tests/bench/cold \
            tests/bench/threshold .ci/run
