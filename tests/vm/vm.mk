@@ -21,7 +21,7 @@ $(vm_root): $(vm_programs) $(vm)/assets $(wildcard tests/vm/guest/*) FORCE
 	@for program in $(vm_programs); do strip -o $@/bin/$$(basename $$program) $$program; done
 	@cp tests/vm/guest/init $@/init && chmod 755 $@/init
 	@cp tests/vm/guest/modules $(vm)/assets $@/etc/
-	@cp $(addprefix tests/vm/guest/,lib cut log faults kernel) $@/scenarios/
+	@cp $(addprefix tests/vm/guest/,lib cut faults kernel) $@/scenarios/
 	@printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'assetfs:x:900:900::/:/bin/false' >$@/etc/passwd
 	@printf '%s\n' 'root:x:0:' 'assetfs:x:900:' >$@/etc/group
 
