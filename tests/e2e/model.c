@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OPERATIONS (SLOW_BUILD ? 60 : 250)
+#define OPERATIONS (SLOW_BUILD ? 40 : 120)
 #define CROWD      4
 
 static struct model model;
