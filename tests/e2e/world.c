@@ -380,6 +380,14 @@ void(world_mount)(struct world *world, const char *const *args)
         world->descriptors = daemon_has(world, "fd");
 }
 
+void world_umount(const struct world *world, const char *name)
+{
+        cr_expect_eq(world_shell("cd '%s' && for i in $(seq 100); do umount '%s' 2>/dev/null && "
+                                 "exit 0; sleep 0.1; done; umount '%s'",
+                                 world->dir, name, name),
+                     0, "%s is still in use", name);
+}
+
 void world_unmount(struct world *world)
 {
         int64_t deadline = now_ms() + SURELY_MS;

@@ -114,6 +114,10 @@ void world_use_binary(const char *path);
 /* SIGTERM to the daemon; it has to end with 0 and unmount. */
 void world_unmount(struct world *world);
 
+/* Unmounts dir/name, a disk of the test's. The kernel lets go of a daemon's files a moment after
+ * the daemon's end. */
+void world_umount(const struct world *world, const char *name);
+
 /* Runs `assetfs ARGS…`, stdout and stderr into `output`; the exit status. */
 int world_run(char *output, size_t size, const char *const *args);
 #define world_run(output, size, ...)                                                               \
