@@ -109,6 +109,7 @@ WRAP(int, -1, fstat64, (int fd, struct stat64 *st), (fd, st))
 WRAP(int, -1, fstatvfs64, (int fd, struct statvfs64 *st), (fd, st))
 WRAP(int, -1, faccessat, (int dir, const char *name, int mode, int flags), (dir, name, mode, flags))
 WRAP(int, -1, mkdirat, (int dir, const char *name, mode_t mode), (dir, name, mode))
+WRAP(int, -1, mkdir, (const char *path, mode_t mode), (path, mode))
 WRAP(int, -1, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
 WRAP(int, -1, linkat, (int from, const char *a, int to, const char *b, int flags),
      (from, a, to, b, flags))

@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-/* Every call with which the store touches its disk, but close. The names are the linker's. */
+/* Every call with which the store touches its disk, but close, and but what root does to give a
+ * directory away. The names are the linker's. */
 #define FAULTS_CALLS(X)                                                                            \
         X(openat64)                                                                                \
         X(open64)                                                                                  \
@@ -19,6 +20,7 @@
         X(fstatvfs64)                                                                              \
         X(faccessat)                                                                               \
         X(mkdirat)                                                                                 \
+        X(mkdir)                                                                                   \
         X(unlinkat)                                                                                \
         X(renameat2)                                                                               \
         X(linkat)                                                                                  \

@@ -364,6 +364,13 @@ static void prepare_left(struct stage *stage)
         stage->store = NULL;
 }
 
+static void prepare_nothing(struct stage *stage)
+{
+        cas_store_free(stage->store);
+        stage->store = NULL;
+        nftw(scratch_at("cache").text, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static int start(struct stage *stage)
 {
         char why[CAS_WHY] = "";
@@ -405,4 +412,5 @@ SCENARIO(collect, prepare_rubbish, collect, .right = is_collected, .always = onl
 SCENARIO(pin, NULL, pin, .right = is_pinned);
 SCENARIO(unpin, prepare_pinned, unpin, .right = is_not_pinned);
 SCENARIO(count, prepare_blobs, count_all, .right = all_are_there, .tries = true);
+SCENARIO(first_start, prepare_nothing, start, download, is_served, .tries = true);
 SCENARIO(start, prepare_left, start, hit, .right = is_started, .keeps = true, .tries = true);

@@ -179,6 +179,9 @@ static void act(void)
         expect(fault.nth == 0 ? r == 0 : came, fault.nth == 0 ? "without a fault" : "never came",
                r);
         expect(may_be(r), "another error", r);
+        /* The next power cut would show it, if nothing else does. */
+        expect(fault.nth == 0 || fault.call != FAULTS_fsync || r < 0, "called right, not flushed",
+               r);
         if (!stage.store)
                 stage.store = open_cache();
         if (r == 0 && !scenario->tries)

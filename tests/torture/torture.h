@@ -63,6 +63,7 @@ void torture_use(const char *directory);
         X(pin)                                                                                     \
         X(unpin)                                                                                   \
         X(count)                                                                                   \
+        X(first_start)                                                                             \
         X(start)
 
 #define TORTURE_DECLARE(name) extern const struct scenario torture_##name;
