@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NUMBERS  1000                 /* tried for a free name */
-#define NAME     (CAS_DIGEST_HEX + 8) /* bytes of one, with its NUL */
-#define SEEN_MAX 4096                 /* files looked at by a sweep; the next one sees the others */
+#define NUMBERS  1000                  /* tried for a free name */
+#define NAME     (CAS_DIGEST_HEX + 16) /* bytes of one, with its NUL */
+#define SEEN_MAX 4096 /* files looked at by a sweep; the next one sees the others */
 
 struct kept {
         char name[NAME];
@@ -95,7 +95,7 @@ static bool look(int quarantine, const char *name, struct kept *ret)
             fstatat(quarantine, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
             st.st_uid != geteuid())
                 return false;
-        snprintf(ret->name, sizeof(ret->name), "%s", name);
+        memcpy(ret->name, name, strlen(name) + 1);
         ret->bytes = (uint64_t)st.st_blocks * 512;
         ret->since = st.st_ctim; /* the move has set it */
         return true;
