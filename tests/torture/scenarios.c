@@ -280,8 +280,8 @@ static void prepare_full(struct stage *stage)
         struct cas_bounds bounds = {0};
 
         prepare_blobs(stage);
-        bounds.cache_size = cas_index_total(cas_store_index(stage->store)).bytes + TORTURE_SIZE -
-                            2 * TORTURE_KILLED;
+        bounds.cache_size = cas_index_total(cas_store_index(stage->store)).bytes + TORTURE_SIZE +
+                            TORTURE_BLOCKS - 2 * TORTURE_KILLED;
         cas_room_set(stage->store, &bounds, NULL);
 }
 

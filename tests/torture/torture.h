@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #define TORTURE_SIZE   (CAS_SLOT_BYTES + 1000) /* bytes of the asset of most scenarios */
+#define TORTURE_BLOCKS (2u * 4096)             /* bytes: what it may take of the disk beside */
 #define TORTURE_BLOBS  6                       /* others, in scenarios of eviction */
 #define TORTURE_KILLED 65536u                  /* bytes of each */
 
