@@ -57,7 +57,7 @@ static void end(struct run *run)
 {
         load_stop(run);
         world_unmount(&run->world);
-        cr_assert_eq(world_shell("umount '%s'", run->world.cache), 0);
+        replay_unmount(run->world.cache);
         disk_end(run->disk);
         run->world.staging_may_stay = true;
         world_end(&run->world);

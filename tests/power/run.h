@@ -50,5 +50,7 @@ void load_kill_worker(struct run *run);
 
 /* Mounts the image and counts in the tally what is found, and which promises are broken. */
 void replay_image(struct run *run, const char *image);
+/* Unmounts a cache whose daemon has ended. */
+void replay_unmount(const char *cache);
 
 #endif
