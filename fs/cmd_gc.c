@@ -136,7 +136,7 @@ static int become(const struct stat *owner)
 static int collect(const struct request *request, struct outcome *ret)
 {
         static const atomic_bool going;
-        struct cas_store *store;
+        struct cas_store *store = NULL;
         struct cas_claim claim;
         struct cas_freed freed;
         char why[CAS_WHY] = "";
@@ -169,8 +169,8 @@ static int say(const struct outcome *outcome)
 int cmd_gc(int argc, char **argv)
 {
         struct request request = {.bounds = {.cache_size = CAS_SIZE_UNLIMITED}};
-        struct outcome outcome;
-        struct stat owner;
+        struct outcome outcome = {0};
+        struct stat owner = {0};
         int status = read_arguments(argc, argv, &request);
 
         if (status == 0)

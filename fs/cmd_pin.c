@@ -158,6 +158,8 @@ static void drop_doubles(struct request *request)
 {
         size_t kept = 0;
 
+        if (!request->digests)
+                return;
         qsort(request->digests, request->count, sizeof(*request->digests), compare);
         for (size_t i = 0; i < request->count; i++)
                 if (kept == 0 ||
