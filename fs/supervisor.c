@@ -330,6 +330,29 @@ static void on_signal(struct supervisor *s)
         }
 }
 
+/*
+ * Somebody removed the cache's directory. What is open stays readable, but the worker may write
+ * nowhere else (Landlock knows the directory by its inode): a new one is made, and the next
+ * worker gets that, with all who wait.
+ */
+static void renew_cache(struct supervisor *s)
+{
+        char why[CAS_WHY] = "";
+
+        if (fs_supervisor_renew_cache(s, why) < 0) {
+                if (!s->cacheless)
+                        fs_log(LOG_ERR, "event=cache-gone cache=%s cause=%s",
+                               fs_log_value(s->options->cache).text, fs_log_value(why).text);
+                s->cacheless = true;
+                return;
+        }
+        fs_log(LOG_WARNING, "event=cache-renewed cache=%s cause=\"its directory was removed\"",
+               fs_log_value(s->options->cache).text);
+        s->cacheless = false;
+        s->condemned = true;
+        fs_supervisor_kill_worker(s, SIGKILL);
+}
+
 /* What time brings. */
 static void tick(struct supervisor *s)
 {
@@ -354,6 +377,8 @@ static void tick(struct supervisor *s)
                        FS_WATCHDOG_MS / 1000);
                 s->condemned = true;
                 fs_supervisor_kill_worker(s, SIGKILL);
+        } else if (!s->condemned && s->fallback < 0 && fs_supervisor_cache_is_gone(s)) {
+                renew_cache(s);
         }
 }
 

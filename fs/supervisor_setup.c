@@ -8,6 +8,7 @@
 #include "fs/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,6 +113,31 @@ int fs_supervisor_set_up(struct supervisor *s)
         if (r < 0)
                 fs_log(LOG_WARNING, "event=no-control cause=\"%s; SIGHUP reloads\"", strerror(-r));
         return 0;
+}
+
+bool fs_supervisor_cache_is_gone(const struct supervisor *s)
+{
+        struct stat st;
+
+        return fstat(s->claim.root, &st) == 0 && st.st_nlink == 0;
+}
+
+int fs_supervisor_renew_cache(struct supervisor *s, char why[CAS_WHY])
+{
+        struct cas_claim claim;
+        int r = cas_claim_make(s->options->cache, s->account.uid, s->account.gid, &claim, why);
+
+        if (r < 0)
+                return r;
+        fs_control_close(&s->control, s->claim.root, &s->account);
+        /* Under their numbers, which the backing ids' maker knows. */
+        if (dup3(claim.root, s->claim.root, O_CLOEXEC) < 0 ||
+            dup3(claim.lock, s->claim.lock, O_CLOEXEC) < 0)
+                r = cas_why(-errno, why, "%s", strerror(errno));
+        cas_claim_release(&claim);
+        if (fs_control_open(&s->control, s->claim.root, &s->account) < 0)
+                fs_log(LOG_WARNING, "event=no-control cause=\"SIGHUP reloads\"");
+        return r;
 }
 
 void fs_supervisor_tear_down(struct supervisor *s)

@@ -58,6 +58,7 @@ struct supervisor {
         char device[FS_DEVICE_MAX]; /* of the mount */
         bool announced;             /* the mount has answered once */
         int passthrough;            /* 0, or -errno: why not */
+        bool cacheless; /* the cache is gone, cannot be made anew, and that was logged */
         bool stopping;
         bool ended;
         int status;
@@ -77,5 +78,10 @@ void fs_supervisor_fall_back(struct supervisor *s);
 /* supervisor_setup.c. 0, or the exit status after one line on stderr. */
 int fs_supervisor_set_up(struct supervisor *s);
 void fs_supervisor_tear_down(struct supervisor *s);
+
+/* Was the cache directory removed, and not only what is in it? Then it is made anew, and the
+ * next worker works in the new one. 0, or -errno and why. */
+bool fs_supervisor_cache_is_gone(const struct supervisor *s);
+int fs_supervisor_renew_cache(struct supervisor *s, char why[CAS_WHY]);
 
 #endif
