@@ -410,13 +410,12 @@ int cas_room_give_way(struct cas_store *store, uint64_t bytes, int error)
         return r < 0 ? error : 0;
 }
 
-/* One helping of what is beyond the bounds. 1: there may be more, 0: there is not, or -errno. */
-static int trim_some(struct cas_store *store, const struct cas_bounds *bounds, struct walk *walk,
+/* One helping of `bytes`. 1: there may be more to go, 0: there is not, or -errno. */
+static int trim_some(struct cas_store *store, uint64_t bytes, struct walk *walk,
                      struct cas_freed *freed)
 {
         struct victims victims = {0};
-        uint64_t bytes = missing(store, bounds, 0);
-        uint64_t idle = bytes > 0 ? idle_bytes(store) : 0;
+        uint64_t idle = idle_bytes(store);
         int r = choose(store, excess(bytes, idle), AT_ONCE, walk, &victims);
 
         if (r == 0 && idle > 0)
@@ -429,19 +428,22 @@ static int trim_some(struct cas_store *store, const struct cas_bounds *bounds, s
         return r;
 }
 
-/* Downloads may claim room between two helpings. */
+/* Downloads may claim room between two helpings. How much has to go is asked once: what went
+ * may come back to the disk later. */
 static int trim(struct cas_store *store, const struct cas_bounds *bounds, struct cas_freed *freed)
 {
         struct cas_room *room = cas_store_room(store);
+        uint64_t begun = freed->bytes;
+        uint64_t bytes = missing(store, bounds ? bounds : &room->bounds, 0);
         struct walk walk = {0};
-        int r;
+        int r = 1;
 
-        do {
+        while (r == 1 && freed->bytes - begun < bytes) {
                 pthread_mutex_lock(&room->evicting);
-                r = trim_some(store, bounds ? bounds : &room->bounds, &walk, freed);
+                r = trim_some(store, bytes - (freed->bytes - begun), &walk, freed);
                 pthread_mutex_unlock(&room->evicting);
-        } while (r == 1);
-        return r;
+        }
+        return r < 0 ? r : 0;
 }
 
 int cas_room_trim(struct cas_store *store, const struct cas_bounds *bounds, struct cas_freed *ret)
