@@ -28,6 +28,7 @@ struct entry {
 TAILQ_HEAD(order, entry);
 
 struct cas_index {
+        pthread_mutex_t scanning; /* held by who scans; outside of the lock */
         pthread_mutex_t lock;
         struct cas_map map; /* lock */
         struct order order; /* lock; the oldest first */
@@ -85,6 +86,7 @@ int cas_index_new(struct cas_index **ret)
                 free(index);
                 return -ENOMEM;
         }
+        pthread_mutex_init(&index->scanning, NULL);
         pthread_mutex_init(&index->lock, NULL);
         TAILQ_INIT(&index->order);
         *ret = index;
@@ -106,6 +108,7 @@ void cas_index_free(struct cas_index *index)
                 free(entry_of(in_map));
         cas_map_destroy(&index->map);
         pthread_mutex_destroy(&index->lock);
+        pthread_mutex_destroy(&index->scanning);
         free(index);
 }
 
@@ -417,6 +420,7 @@ int cas_index_scan(struct cas_index *index, int blobs_dir, const atomic_bool *ca
         struct found found = {
             .index = index, .dir = blobs_dir, .cancelled = cancelled, .began_ns = wall_ns()};
 
+        pthread_mutex_lock(&index->scanning);
         pthread_mutex_lock(&index->lock);
         index->scan++;
         pthread_mutex_unlock(&index->lock);
@@ -432,5 +436,6 @@ int cas_index_scan(struct cas_index *index, int blobs_dir, const atomic_bool *ca
         pthread_mutex_lock(&index->lock);
         index->loaded |= r != -ECANCELED;
         pthread_mutex_unlock(&index->lock);
+        pthread_mutex_unlock(&index->scanning);
         return r;
 }

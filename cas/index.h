@@ -34,7 +34,7 @@ void cas_index_free(struct cas_index *index); /* accepts NULL */
 /*
  * Looks at every file of the directory that is named like a blob and belongs to our user: what
  * is new is added in its place, what is gone is dropped. 0 or -errno; -ECANCELED soon after
- * *cancelled becomes true. One at a time.
+ * *cancelled becomes true. A second one waits for the first.
  */
 int cas_index_scan(struct cas_index *index, int blobs_dir, const atomic_bool *cancelled);
 

@@ -231,7 +231,8 @@ int cas_room_give_way(struct cas_store *store, uint64_t bytes, int error)
 
 /* Downloads may claim room between two helpings. How much has to go is asked once: what went
  * may come back to the disk later. */
-static int trim(struct cas_store *store, const struct cas_bounds *bounds, struct cas_freed *freed)
+static int trim(struct cas_store *store, const struct cas_bounds *bounds,
+                const atomic_bool *cancelled, struct cas_freed *freed)
 {
         struct cas_room *room = cas_store_room(store);
         uint64_t begun = freed->bytes;
@@ -240,6 +241,8 @@ static int trim(struct cas_store *store, const struct cas_bounds *bounds, struct
         int r = 1;
 
         while (r == 1 && freed->bytes - begun < bytes) {
+                if (atomic_load(cancelled))
+                        return -ECANCELED;
                 pthread_mutex_lock(&room->evicting);
                 r = cas_evict_some(store, bytes - (freed->bytes - begun), &walk, freed);
                 pthread_mutex_unlock(&room->evicting);
@@ -247,10 +250,11 @@ static int trim(struct cas_store *store, const struct cas_bounds *bounds, struct
         return r < 0 ? r : 0;
 }
 
-int cas_room_trim(struct cas_store *store, const struct cas_bounds *bounds, struct cas_freed *ret)
+int cas_room_trim(struct cas_store *store, const struct cas_bounds *bounds,
+                  const atomic_bool *cancelled, struct cas_freed *ret)
 {
         *ret = (struct cas_freed){0};
-        return trim(store, bounds, ret);
+        return trim(store, bounds, cancelled, ret);
 }
 
 int cas_room_collect(struct cas_store *store, const struct cas_bounds *bounds,
@@ -262,7 +266,7 @@ int cas_room_collect(struct cas_store *store, const struct cas_bounds *bounds,
         if (r < 0)
                 return r;
         cas_evict_idle(store, UINT64_MAX, ret);
-        return trim(store, bounds, ret);
+        return trim(store, bounds, cancelled, ret);
 }
 
 void cas_room_words(struct cas_store *store, uint64_t bytes, char why[CAS_WHY])

@@ -88,8 +88,10 @@ struct cas_freed {
         uint64_t bytes; /* of the disk, all that went */
 };
 
-/* Back within the bounds, as far as can be. `bounds`: others than the store's own, or NULL. */
-int cas_room_trim(struct cas_store *store, const struct cas_bounds *bounds, struct cas_freed *ret);
+/* Back within the bounds, as far as can be. `bounds`: others than the store's own, or NULL.
+ * -ECANCELED soon after *cancelled becomes true. */
+int cas_room_trim(struct cas_store *store, const struct cas_bounds *bounds,
+                  const atomic_bool *cancelled, struct cas_freed *ret);
 
 /* The same after a look at the disk, and without unfinished downloads and the quarantine. */
 int cas_room_collect(struct cas_store *store, const struct cas_bounds *bounds,

@@ -20,6 +20,7 @@
 /* A sweep holds a lock for a moment; a stranger may for ever. */
 #define LOCK_TRIES   200
 #define LOCK_WAIT_US 10000
+#define OPEN_TRIES   100 /* a sweep may take a file that was just made, again and again */
 
 /* One link: with two it may be a blob whose publication was cut short, never to be written. */
 static bool is_staging(const struct stat *st)
@@ -85,7 +86,7 @@ int cas_staging_open(struct cas_store *store, const struct cas_digest *digest,
 
         cas_digest_format(digest, hex);
         snprintf(name, CAS_STAGING_NAME, "%s.part", hex);
-        for (int tries = 0; tries < 10; tries++) {
+        for (int tries = 0; tries < OPEN_TRIES; tries++) {
                 _cleanup_close_ int fd = open_left(store, name);
                 bool is_new = fd == -ENOENT;
 

@@ -70,7 +70,8 @@ static void keep(struct fs_keeper *keeper, struct schedule *schedule)
                         fs_log(LOG_ERR, "event=scan cause=%s", fs_log_value(strerror(-r)).text);
                 schedule->scan_ms = fetch_now_ms() + SCAN_EVERY_MS;
         }
-        cas_room_trim(keeper->store, NULL, &freed); /* what it evicts is told one by one */
+        cas_room_trim(keeper->store, NULL, &keeper->stopping,
+                      &freed); /* what it evicts is told one by one */
         schedule->trim_ms = fetch_now_ms() + TRIM_MS;
 }
 

@@ -203,7 +203,7 @@ Test(cas_room, free_space_is_kept)
         cas_room_set(store, &bounds, NULL);
         cr_expect_eq(claim(store, &room, 1), -ENOSPC);
         cr_expect_str_eq(evicted, "");
-        cr_expect_eq(cas_room_trim(store, NULL, &freed), 0);
+        cr_expect_eq(cas_room_trim(store, NULL, &going, &freed), 0);
         cr_expect_str_eq(evicted, "abcdef", "as far as can be");
         cr_expect_eq(freed.blobs, BLOBS);
         cas_store_free(store);
