@@ -163,13 +163,11 @@ static int make_plan(struct fetch_attempt *attempt)
 static bool begin(struct fetch_attempt *attempt)
 {
         const struct fetch_config *config = attempt->config;
-        const struct fetch_asset *asset =
-            fetch_catalog_find(config->origins.catalog, &attempt->digest);
         struct fetch_job job;
         int r = make_plan(attempt);
 
         attempt->begun = true;
-        attempt->declared = asset ? asset->size : CAS_SIZE_UNKNOWN;
+        attempt->declared = fetch_catalogs_size(config->origins.catalogs, &attempt->digest);
         atomic_store(&attempt->size_told, attempt->declared);
         if (r == 0 && attempt->plan.count == 0) {
                 /* What a flight with sources has left here stays for one that has some again. */

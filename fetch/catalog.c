@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,8 @@
 #include <unistd.h>
 
 struct fetch_catalog {
+        atomic_uint references;
+        uint32_t epoch;
         struct fetch_asset *assets; /* by digest */
         size_t asset_count;
         struct fetch_name *names; /* by bytes */
@@ -41,6 +44,7 @@ struct entry {
 };
 
 struct catalog_builder {
+        bool remote;      /* it came by URL */
         const char *path; /* of the file being read */
         struct entry *entries;
         size_t count;
@@ -150,6 +154,9 @@ static int check_urls(struct catalog_builder *builder, unsigned line, const char
 
                 if (fetch_url_check(urls[i], &scheme, &why) < 0)
                         return catalog_complain(builder, line, "%s", why);
+                if (builder->remote && scheme == FETCH_SCHEME_FILE)
+                        return catalog_complain(builder, line,
+                                                "a file:// URL in a catalog that came by URL");
         }
         return 0;
 }
@@ -246,8 +253,39 @@ static int read_bytes(const char *path, struct fetch_catalog_text *ret, char why
         return 0;
 }
 
+bool fetch_catalog_is_url(const char *path)
+{
+        size_t scheme = strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789+.-");
+
+        return scheme > 0 && strncmp(path + scheme, "://", 3) == 0;
+}
+
+/* The siblings are those of the URL that was given, and not of where a redirect leads: that
+ * may be signed for one object alone. */
+static int name_url(const char *url, struct fetch_catalog_text *ret)
+{
+        const char *path = fetch_url_behind_authority(url);
+        size_t length = (size_t)(path - url);
+
+        for (size_t i = 0; path[i] && !strchr("?#", path[i]); i++)
+                if (path[i] == '/')
+                        length = (size_t)(path - url) + i;
+        ret->url = strdup(url);
+        ret->folder = strndup(url, length);
+        ret->path = malloc(FETCH_SOURCE_MAX);
+        ret->bytes = strdup("");
+        if (!ret->url || !ret->folder || !ret->path || !ret->bytes)
+                return -ENOMEM;
+        fetch_url_redact(url, ret->path, FETCH_SOURCE_MAX);
+        return 0;
+}
+
 static int read_text(const char *path, struct fetch_catalog_text *ret, char why[FETCH_CATALOG_WHY])
 {
+        if (fetch_catalog_is_url(path))
+                return name_url(path, ret);
+
         int r = read_bytes(path, ret, why);
 
         if (r < 0)
@@ -263,6 +301,7 @@ static int read_text(const char *path, struct fetch_catalog_text *ret, char why[
 void fetch_catalog_texts_free(struct fetch_catalog_text *texts, size_t count)
 {
         for (size_t i = 0; i < count; i++) {
+                free(texts[i].url);
                 free(texts[i].path);
                 free(texts[i].folder);
                 free(texts[i].bytes);
@@ -407,33 +446,7 @@ static void free_builder(struct catalog_builder *builder)
         free(builder->entries);
 }
 
-int fetch_catalog_parse(const struct fetch_catalog_text *texts, size_t count,
-                        struct fetch_catalog **ret, char why[FETCH_CATALOG_WHY])
-{
-        struct catalog_builder builder = {.why = why};
-        struct fetch_catalog *catalog = calloc(1, sizeof(*catalog));
-        int r = catalog ? 0 : -ENOMEM;
-
-        why[0] = '\0';
-        for (size_t i = 0; r == 0 && i < count; i++) {
-                builder.path = texts[i].path;
-                r = parse_text(&builder, &texts[i]);
-        }
-        if (r == 0)
-                r = merge(&builder, catalog);
-        free_builder(&builder);
-        malloc_trim(0); /* a JSON tree is many times its text */
-        if (r < 0) {
-                if (!why[0])
-                        snprintf(why, FETCH_CATALOG_WHY, "%s", strerror(-r));
-                fetch_catalog_free(catalog);
-                return r;
-        }
-        *ret = catalog;
-        return 0;
-}
-
-void fetch_catalog_free(struct fetch_catalog *catalog)
+static void destroy(struct fetch_catalog *catalog)
 {
         if (!catalog)
                 return;
@@ -444,6 +457,75 @@ void fetch_catalog_free(struct fetch_catalog *catalog)
         free(catalog->names);
         free(catalog->assets);
         free(catalog);
+}
+
+#define FNV_BASIS UINT64_C(0xcbf29ce484222325) /* FNV-1a */
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+        for (const uint8_t *byte = bytes; length > 0; byte++, length--)
+                hash = (hash ^ *byte) * FNV_PRIME;
+        return hash;
+}
+
+static uint32_t epoch_of(const struct fetch_catalog *catalog)
+{
+        uint64_t hash = FNV_BASIS;
+
+        for (size_t i = 0; i < catalog->name_count; i++) {
+                const struct fetch_name *name = &catalog->names[i];
+
+                hash = mix(hash, name->name, strlen(name->name) + 1);
+                hash = mix(hash, name->asset->digest.bytes, CAS_DIGEST_SIZE);
+        }
+        return (hash ^ hash >> 32) & INT32_MAX;
+}
+
+int fetch_catalog_parse(const struct fetch_catalog_text *texts, size_t count,
+                        struct fetch_catalog **ret, char why[FETCH_CATALOG_WHY])
+{
+        struct catalog_builder builder = {.why = why};
+        struct fetch_catalog *catalog = calloc(1, sizeof(*catalog));
+        int r = catalog ? 0 : -ENOMEM;
+
+        why[0] = '\0';
+        for (size_t i = 0; r == 0 && i < count; i++) {
+                builder.path = texts[i].path;
+                builder.remote = texts[i].url;
+                r = parse_text(&builder, &texts[i]);
+        }
+        if (r == 0)
+                r = merge(&builder, catalog);
+        free_builder(&builder);
+        malloc_trim(0); /* a JSON tree is many times its text */
+        if (r < 0) {
+                if (!why[0])
+                        snprintf(why, FETCH_CATALOG_WHY, "%s", strerror(-r));
+                destroy(catalog);
+                return r;
+        }
+        atomic_init(&catalog->references, 1);
+        catalog->epoch = epoch_of(catalog);
+        *ret = catalog;
+        return 0;
+}
+
+struct fetch_catalog *fetch_catalog_ref(struct fetch_catalog *catalog)
+{
+        atomic_fetch_add(&catalog->references, 1);
+        return catalog;
+}
+
+uint32_t fetch_catalog_epoch(const struct fetch_catalog *catalog)
+{
+        return catalog->epoch;
+}
+
+void fetch_catalog_free(struct fetch_catalog *catalog)
+{
+        if (catalog && atomic_fetch_sub(&catalog->references, 1) == 1)
+                destroy(catalog);
 }
 
 static int asset_order(const void *key, const void *element)

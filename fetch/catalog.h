@@ -7,10 +7,13 @@
  *       "HEX *NAME", or the BSD form "SHA256 (NAME) = HEX"): the asset's URL is the
  *       sibling of the file; in its name a '/' becomes '-'
  *
+ * One that comes by URL names no file:// URL: it is not for who can change it to say what of
+ * this machine is read.
+ *
  * A file is taken whole or refused whole. Bounds: FETCH_CATALOG_TEXT bytes of text
  * a file, FETCH_CATALOG_ASSETS assets altogether, FETCH_ASSET_URLS URLs an asset: what
  * entries of the same digest have beyond that is left out, because one file under many
- * names is no mistake. Immutable after load, so any thread may read it.
+ * names is no mistake. Immutable after load, so any thread may read it, and counted.
  */
 #ifndef FETCH_CATALOG_H
 #define FETCH_CATALOG_H
@@ -37,17 +40,23 @@ struct fetch_name {
 
 /*
  * The text of one catalog, read but not looked into. `path` is for messages, `folder`
- * (absolute) is where the siblings of a SHA256SUMS lie. All three are owned.
+ * is where the siblings of a SHA256SUMS lie: an absolute path, or for one that comes by URL
+ * that URL up to its last '/'. All are owned.
  */
 struct fetch_catalog_text {
         char *path;
         char *folder;
         char *bytes;
         size_t length;
+        char *url; /* or NULL: a file. Its `path` is without secrets */
 };
 
+/* Is it a URL, and no path? */
+bool fetch_catalog_is_url(const char *path);
+
 /*
- * Reads the files into `ret`, an array of `count`. -errno, or -EINVAL, with "file: what
+ * Reads the files into `ret`, an array of `count`; what is a URL gets a text without
+ * bytes, for fetch/refresh.h to bring. -errno, or -EINVAL, with "file: what
  * is wrong" in `why`; then nothing is left allocated.
  */
 int fetch_catalog_read(const char *const *paths, size_t count, struct fetch_catalog_text *ret,
@@ -61,7 +70,13 @@ void fetch_catalog_texts_free(struct fetch_catalog_text *texts, size_t count);
  */
 int fetch_catalog_parse(const struct fetch_catalog_text *texts, size_t count,
                         struct fetch_catalog **ret, char why[FETCH_CATALOG_WHY]);
-void fetch_catalog_free(struct fetch_catalog *catalog); /* accepts NULL */
+/* One more reference; returned. From any thread. */
+struct fetch_catalog *fetch_catalog_ref(struct fetch_catalog *catalog);
+/* One less, and with the last one it is gone. Accepts NULL. */
+void fetch_catalog_free(struct fetch_catalog *catalog);
+
+/* 31 bits of what all names mean: a catalog that changes any of them has others. */
+uint32_t fetch_catalog_epoch(const struct fetch_catalog *catalog);
 
 /* NULL where no catalog lists the digest. Valid as long as the catalog. */
 const struct fetch_asset *fetch_catalog_find(const struct fetch_catalog *catalog,

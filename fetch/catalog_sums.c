@@ -77,8 +77,29 @@ static int leaves_folder(const char *name)
         return 0;
 }
 
-static int add_line(struct catalog_builder *builder, const char *folder, unsigned number,
-                    char *line)
+/* The sibling, percent-encoded; -ENOMEM, -ENAMETOOLONG. */
+static int sibling(const struct fetch_catalog_text *text, const char *name, char **ret)
+{
+        _cleanup_free_ char *url = NULL;
+        char path[PATH_MAX];
+        int r;
+
+        if (snprintf(path, sizeof(path), "%s/%s", text->url ? "" : text->folder, name) >=
+            (int)sizeof(path))
+                return -ENAMETOOLONG;
+        r = fetch_url_from_path(path, &url);
+        if (r < 0)
+                return r;
+        if (text->url)
+                return asprintf(ret, "%s%s", text->folder, url + strlen("file://")) < 0 ? -ENOMEM
+                                                                                        : 0;
+        *ret = url;
+        url = NULL;
+        return 0;
+}
+
+static int add_line(struct catalog_builder *builder, const struct fetch_catalog_text *text,
+                    unsigned number, char *line)
 {
         bool escaped = line[0] == '\\';
         char *hex;
@@ -91,14 +112,11 @@ static int add_line(struct catalog_builder *builder, const char *folder, unsigne
         if (leaves_folder(name))
                 return catalog_complain(builder, number, "the name leaves the folder");
 
-        char path[PATH_MAX];
         _cleanup_free_ char *url = NULL;
+        int r = sibling(text, name, &url);
 
-        if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+        if (r == -ENAMETOOLONG)
                 return catalog_complain(builder, number, "the path is too long");
-
-        int r = fetch_url_from_path(path, &url);
-
         if (r < 0)
                 return r;
         for (char *slash = strchr(name, '/'); slash; slash = strchr(slash, '/'))
@@ -127,7 +145,7 @@ int catalog_parse_sums(struct catalog_builder *builder, const struct fetch_catal
                 if (length == 0 || line[0] == '#')
                         continue;
 
-                int r = add_line(builder, text->folder, number, line);
+                int r = add_line(builder, text, number, line);
 
                 if (r < 0)
                         return r;

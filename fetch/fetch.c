@@ -15,7 +15,16 @@ struct fetch {
         struct http_loop *loop;
         struct fetch_flights *flights;
         struct fetch_sizes *sizes;
+        struct fetch_refresh *refresh; /* or NULL: no catalog comes by URL */
 };
+
+static bool has_urls(const struct fetch_refresh_config *config)
+{
+        for (size_t i = 0; i < config->count; i++)
+                if (config->texts[i].url)
+                        return true;
+        return false;
+}
 
 int fetch_new(const struct fetch_config *config, struct fetch **ret)
 {
@@ -31,6 +40,8 @@ int fetch_new(const struct fetch_config *config, struct fetch **ret)
                 r = fetch_flights_new(config, fetch->loop, &fetch->flights);
         if (r == 0)
                 r = fetch_sizes_new(config, fetch->loop, &fetch->sizes);
+        if (r == 0 && has_urls(&config->refresh))
+                r = fetch_refresh_new(&config->refresh, fetch->loop, &fetch->refresh);
         if (r < 0) {
                 fetch_free(fetch);
                 return r;
@@ -44,6 +55,7 @@ void fetch_stop(struct fetch *fetch)
         fetch_flights_stop(fetch->flights);
         http_loop_cancel_all(fetch->loop);
         fetch_sizes_stop(fetch->sizes);
+        fetch_refresh_stop(fetch->refresh);
 }
 
 void fetch_free(struct fetch *fetch)
@@ -53,6 +65,7 @@ void fetch_free(struct fetch *fetch)
         http_loop_free(fetch->loop); /* first: its thread calls into the other two */
         fetch_flights_free(fetch->flights);
         fetch_sizes_free(fetch->sizes);
+        fetch_refresh_free(fetch->refresh);
         free(fetch);
 }
 
@@ -68,11 +81,9 @@ void fetch_size(struct fetch *fetch, const struct cas_digest *digest, struct fet
 
 uint64_t fetch_known_size(struct fetch *fetch, const struct cas_digest *digest)
 {
-        const struct fetch_asset *asset = fetch_catalog_find(fetch->config.origins.catalog, digest);
+        uint64_t size = fetch_catalogs_size(fetch->config.origins.catalogs, digest);
 
-        if (asset && asset->size != CAS_SIZE_UNKNOWN)
-                return asset->size;
-        return fetch_sizes_known(fetch->sizes, digest);
+        return size != CAS_SIZE_UNKNOWN ? size : fetch_sizes_known(fetch->sizes, digest);
 }
 
 bool fetch_leave_blob(struct fetch *fetch, struct fetch_waiter *waiter)
@@ -83,6 +94,12 @@ bool fetch_leave_blob(struct fetch *fetch, struct fetch_waiter *waiter)
 bool fetch_leave_size(struct fetch *fetch, struct fetch_waiter *waiter)
 {
         return fetch_sizes_leave(fetch->sizes, waiter);
+}
+
+void fetch_look_catalogs(struct fetch *fetch,
+                         void (*each)(void *arg, const struct fetch_refresh_view *view), void *arg)
+{
+        fetch_refresh_look(fetch->refresh, each, arg);
 }
 
 void fetch_look(struct fetch *fetch, bool (*each)(void *arg, const struct fetch_view *view),

@@ -18,6 +18,7 @@
 #include "fetch/cause.h"
 #include "fetch/http.h"
 #include "fetch/origin.h"
+#include "fetch/refresh.h"
 
 struct fetch;
 
@@ -48,6 +49,7 @@ struct fetch_config {
         struct fetch_origins origins;
         struct http_config http;
         enum cas_verify verify; /* what is hashed before it is served */
+        struct fetch_refresh_config refresh;
         uint64_t bound;         /* bytes an asset may have */
         size_t memory;          /* bytes, of all flights' buffers together */
         unsigned max_downloads; /* at once */
@@ -121,6 +123,11 @@ struct fetch_view {
  * returns true. Under a lock: `each` calls nothing of fetch. */
 void fetch_look(struct fetch *fetch, bool (*each)(void *arg, const struct fetch_view *view),
                 void *arg);
+
+/* Calls `each` for every catalog that comes by URL (fetch/refresh.h). Under a lock: `each` calls
+ * nothing of fetch. */
+void fetch_look_catalogs(struct fetch *fetch,
+                         void (*each)(void *arg, const struct fetch_refresh_view *view), void *arg);
 
 /* Ends the digest's flight without a trace; its waiters get FETCH_CANCELLED. false: there is
  * none. */

@@ -75,6 +75,9 @@ struct http_request {
         uint64_t first;
         uint64_t end;         /* or HTTP_TO_THE_END */
         const char *if_range; /* the strong entity tag that the range belongs to, or NULL */
+        /* HTTP_GET of the whole body: the version that is known already, or NULL. */
+        const char *if_none_match;
+        const char *if_modified_since;
 };
 
 struct http_response {
@@ -83,8 +86,11 @@ struct http_response {
         uint64_t first;
         uint64_t end;
         bool takes_ranges; /* it said so, or did */
-        const char *etag;  /* a strong entity tag, or NULL; valid during the call */
-        const char *url;   /* that of the last hop; likewise */
+        bool unchanged;    /* 304: the version that is known already is the latest */
+        const char *tag;   /* an entity tag, strong or weak, and Last-Modified as they were sent, */
+        const char *modified; /* or NULL; valid during the call */
+        const char *etag;     /* a strong entity tag, or NULL; valid during the call */
+        const char *url;      /* that of the last hop; likewise */
 };
 
 enum http_took {

@@ -29,7 +29,8 @@ static long status_of(const struct http_transfer *transfer)
 /* A part that nobody asked for is no answer. */
 static bool is_good(const struct http_transfer *transfer, long status)
 {
-        return status == 200 || (status == 206 && transfer->ranged);
+        return status == 200 || (status == 206 && transfer->ranged) ||
+               (status == 304 && transfer->conditional);
 }
 
 /* A header's value, or NULL. Valid until the next hop. */
@@ -76,6 +77,9 @@ static void read_response(const struct http_transfer *transfer, struct http_resp
         *ret = (struct http_response){.size = HTTP_SIZE_UNKNOWN};
         curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &url);
         ret->url = url;
+        ret->unchanged = status_of(transfer) == 304;
+        ret->tag = etag;
+        ret->modified = header_of(easy, "Last-Modified");
         ret->etag = etag && fetch_etag_is_strong(etag) ? etag : NULL;
         ret->takes_ranges = ranges && strcasecmp(ranges, "bytes") == 0;
         if (status_of(transfer) == 206) {

@@ -162,19 +162,30 @@ static CURLcode set_request(struct http_transfer *transfer, const struct http_re
 }
 #undef SET
 
-static struct curl_slist *make_headers(const struct http_request *request)
+/* NULL without memory, and then the list is gone; a value of NULL adds nothing. */
+static struct curl_slist *add_header(struct curl_slist *headers, const char *name,
+                                     const char *value)
 {
-        char line[FETCH_ETAG_MAX + 16];
-        struct curl_slist *headers = curl_slist_append(NULL, "Accept-Encoding: identity");
-        struct curl_slist *longer = headers;
+        char line[FETCH_ETAG_MAX + 32];
 
-        if (request->if_range && headers) {
-                snprintf(line, sizeof(line), "If-Range: %s", request->if_range);
-                longer = curl_slist_append(headers, line);
-        }
+        if (!headers || !value)
+                return headers;
+        snprintf(line, sizeof(line), "%s: %s", name, value);
+
+        struct curl_slist *longer = curl_slist_append(headers, line);
+
         if (!longer)
                 curl_slist_free_all(headers);
         return longer;
+}
+
+static struct curl_slist *make_headers(const struct http_request *request)
+{
+        struct curl_slist *headers = curl_slist_append(NULL, "Accept-Encoding: identity");
+
+        headers = add_header(headers, "If-Range", request->if_range);
+        headers = add_header(headers, "If-None-Match", request->if_none_match);
+        return add_header(headers, "If-Modified-Since", request->if_modified_since);
 }
 
 struct http_transfer *http_transfer_new(const struct http_config *config,
@@ -191,6 +202,7 @@ struct http_transfer *http_transfer_new(const struct http_config *config,
                            (request->method == HTTP_GET &&
                             (request->first > 0 || request->end != HTTP_TO_THE_END));
         transfer->first = request->first;
+        transfer->conditional = request->if_none_match || request->if_modified_since;
         transfer->is_origins = request->is_origins;
         transfer->handler = *handler;
         transfer->arg = arg;

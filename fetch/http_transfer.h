@@ -15,6 +15,7 @@ struct http_transfer {
         const struct http_config *config; /* the loop's */
         enum http_method method;
         bool ranged;      /* a part was asked for */
+        bool conditional; /* … or only another version */
         uint64_t first;   /* … from this byte on */
         bool is_origins;  /* as the request says */
         bool denied;      /* by deny_nets, in this hop */

@@ -27,7 +27,8 @@ static bool append(struct fetch_source *sources, size_t *count, char *url, bool 
 struct fetch_source *fetch_sources(const struct fetch_origins *origins,
                                    const struct cas_digest *digest)
 {
-        const struct fetch_asset *asset = fetch_catalog_find(origins->catalog, digest);
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(origins->catalogs);
+        const struct fetch_asset *asset = fetch_catalog_find(catalog, digest);
         size_t listed = 0;
         size_t count = 0;
 

@@ -5,10 +5,10 @@
 #ifndef FETCH_ORIGIN_H
 #define FETCH_ORIGIN_H
 
-#include "fetch/catalog.h"
+#include "fetch/catalogs.h"
 
 struct fetch_origins {
-        const struct fetch_catalog *catalog;
+        struct fetch_catalogs *catalogs;
         const char *const *templates;
         size_t template_count;
 };

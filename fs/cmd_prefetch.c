@@ -60,6 +60,9 @@ static int read_options(int argc, char **argv, struct fs_prefetch *prefetch,
 
         opterr = 0;
         while ((option = getopt_long(argc, argv, ":hq", options, NULL)) >= 0) {
+                if (option == 'c' && fetch_catalog_is_url(optarg))
+                        return usage_error(
+                            "--catalog takes a file; of a catalog by URL, give names");
                 if (option == 'c' && catalogs->count == CATALOGS_MAX)
                         return usage_error("too many catalogs");
                 if (option == 'c')

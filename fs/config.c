@@ -177,8 +177,8 @@ static void take_heading(struct parser *parser, const char *line, size_t length)
 
 static void set(struct parser *parser, const struct fs_setting *setting, const char *value)
 {
-        const char *kept =
-            fs_options_keep_text(parser->options, setting->is_path ? parser->folder : NULL, value);
+        const char *kept = fs_options_keep_text(
+            parser->options, fs_setting_is_path(setting, value) ? parser->folder : NULL, value);
         struct fs_why why = {"too many values"};
         int r = kept ? setting->set(parser->options, kept, &why) : 1;
 

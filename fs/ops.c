@@ -96,7 +96,8 @@ static int stat_now(struct fs_server *server, fuse_ino_t ino, const struct cas_d
         }
 
         uint64_t size = fetch_known_size(server->fetch, digest);
-        bool listed = fetch_catalog_find(server->catalog, digest);
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(server->catalogs);
+        bool listed = fetch_catalog_find(catalog, digest);
 
         /* One block: never 0, which tar -S would take for a hole. */
         fs_view_stat_asset(server, digest, size == CAS_SIZE_UNKNOWN ? 0 : size, 1, ret);

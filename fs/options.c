@@ -86,7 +86,8 @@ static int take_config(struct reading *reading, const char *path)
 static int take_setting(struct reading *reading, const struct fs_setting *setting,
                         const char *value)
 {
-        const char *kept = keep(reading, setting->option, value, setting->is_path);
+        const char *kept =
+            keep(reading, setting->option, value, fs_setting_is_path(setting, value));
 
         if (!kept)
                 return reading->refusals->status;

@@ -47,7 +47,8 @@ struct fs_options {
         size_t origin_count;
         const char *catalogs[FS_CATALOGS_MAX];
         size_t catalog_count;
-        uint64_t max_asset_size; /* bytes */
+        unsigned catalog_refresh; /* seconds; 0: at the start and at a reload alone */
+        uint64_t max_asset_size;  /* bytes */
         unsigned max_downloads;
         unsigned connections; /* of one download */
         unsigned retries;     /* of a source */

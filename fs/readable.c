@@ -3,6 +3,7 @@
  */
 #include "fs/readable.h"
 
+#include "fetch/catalog.h"
 #include "fetch/url.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
         bool ok = (ret->paths = calloc(most, sizeof(char *)));
 
         for (size_t i = 0; ok && i < options->catalog_count; i++)
-                ok = add_folder(ret, &count, strdup(options->catalogs[i]));
+                ok = fetch_catalog_is_url(options->catalogs[i]) ||
+                     add_folder(ret, &count, strdup(options->catalogs[i]));
         for (size_t i = 0; ok && i < options->origin_count; i++)
                 ok = add_origin(ret, &count, options->origins[i]);
         if (ok && options->ca_file)

@@ -164,6 +164,19 @@ void fs_report_release(fuse_req_t req, const struct fuse_file_info *fi)
         fuse_reply_err(req, 0);
 }
 
+static void note_failure(void *arg, const struct fetch_refresh_view *view)
+{
+        *(bool *)arg |= view->failure != NULL;
+}
+
+bool fs_report_catalogs_stale(const struct fs_server *server)
+{
+        bool stale = server->stale;
+
+        fetch_look_catalogs(server->fetch, note_failure, &stale);
+        return stale;
+}
+
 uint64_t fs_report_open_assets(const struct fs_server *server)
 {
         const struct fs_memory *memory = server->memory;

@@ -28,4 +28,7 @@ char *fs_report_prom(const struct fs_server *server, size_t *ret_length);
 /* Assets that are open. */
 uint64_t fs_report_open_assets(const struct fs_server *server);
 
+/* Does a catalog serve that is not known to be the latest? */
+bool fs_report_catalogs_stale(const struct fs_server *server);
+
 #endif

@@ -31,8 +31,9 @@ struct picture {
         size_t all;
         struct fs_wait *waits; /* by digest */
         size_t wait_count;
-        const char **names; /* of each flight, or NULL */
-        unsigned looked;    /* processes */
+        struct fetch_catalog *catalog; /* whose the names are */
+        const char **names;            /* of each flight, or NULL */
+        unsigned looked;               /* processes */
 };
 
 static bool add_flight(void *arg, const struct fetch_view *view)
@@ -94,6 +95,7 @@ static void picture_free(struct picture *picture)
         free(picture->flights);
         free(picture->waits);
         free(picture->names);
+        fetch_catalog_free(picture->catalog);
 }
 
 static bool take_picture(const struct fs_server *server, struct picture *ret)
@@ -108,7 +110,8 @@ static bool take_picture(const struct fs_server *server, struct picture *ret)
         fetch_look(server->fetch, add_flight, ret);
         ret->wait_count = fs_parked_list(server->parked, ret->waits, WAITS_MOST);
         qsort(ret->waits, ret->wait_count, sizeof(*ret->waits), compare_waits);
-        name_flights(server->catalog, ret);
+        ret->catalog = fetch_catalogs_now(server->catalogs);
+        name_flights(ret->catalog, ret);
         return true;
 }
 
@@ -235,6 +238,7 @@ static const char *name_of(const struct fetch_catalog *catalog, const struct cas
 
 static json_t *failures(const struct fs_server *server)
 {
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(server->catalogs);
         json_t *list = json_array();
         struct fs_failure failure;
 
@@ -245,7 +249,7 @@ static json_t *failures(const struct fs_server *server)
                     list,
                     json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o}", "digest",
                               digest_text(&failure.digest), "name",
-                              text(name_of(server->catalog, &failure.digest)), "time",
+                              text(name_of(catalog, &failure.digest)), "time",
                               seconds(failure.time_ms), "errno", name ? name : "EIO", "cause",
                               text(failure.cause), "source", text_or_null(failure.source), "bytes",
                               (json_int_t)failure.bytes, "seconds", seconds(failure.duration_ms)));
@@ -265,7 +269,7 @@ static json_t *daemon_state(const struct fs_server *server)
                          seconds(server->started_ms), "restarts",
                          (int)atomic_load(&memory->restarts), "passthrough", server->passthrough,
                          "passthrough_cause", text(server->passthrough ? NULL : cause),
-                         "catalog_stale", server->stale);
+                         "catalog_stale", fs_report_catalogs_stale(server));
 }
 
 static json_t *cache_state(const struct fs_server *server)
@@ -298,6 +302,23 @@ static json_t *scrub_state(const struct fs_server *server)
                          (json_int_t)atomic_load(&metrics->scrub_bad));
 }
 
+static void add_catalog(void *arg, const struct fetch_refresh_view *view)
+{
+        json_array_append_new(
+            arg, json_pack("{s:o, s:b, s:o, s:o}", "url", text(view->url), "here", view->here,
+                           "checked", view->checked_ms ? seconds(view->checked_ms) : json_null(),
+                           "failure", text_or_null(view->failure)));
+}
+
+/* Those that come by URL. */
+static json_t *catalogs(const struct fs_server *server)
+{
+        json_t *list = json_array();
+
+        fetch_look_catalogs(server->fetch, add_catalog, list);
+        return list;
+}
+
 static json_t *downloads(const struct fs_server *server, const struct picture *picture)
 {
         return json_pack("{s:i, s:i, s:i}", "running", (int)picture->running, "queued",
@@ -312,12 +333,12 @@ char *fs_report_json(const struct fs_server *server, size_t *ret_length)
         if (!take_picture(server, &picture))
                 return NULL;
 
-        json_t *status =
-            json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", JSON_VERSION,
-                      "time", seconds(wall_ms()), "mountpoint", text(server->mountpoint), "daemon",
-                      daemon_state(server), "cache", cache_state(server), "scrub",
-                      scrub_state(server), "downloads", downloads(server, &picture), "flights",
-                      flights(&picture), "failures", failures(server));
+        json_t *status = json_pack(
+            "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", JSON_VERSION, "time",
+            seconds(wall_ms()), "mountpoint", text(server->mountpoint), "daemon",
+            daemon_state(server), "cache", cache_state(server), "scrub", scrub_state(server),
+            "catalogs", catalogs(server), "downloads", downloads(server, &picture), "flights",
+            flights(&picture), "failures", failures(server));
         char *lines = status ? json_dumps(status, JSON_INDENT(1) | JSON_REAL_PRECISION(15)) : NULL;
         char *ended = NULL;
 

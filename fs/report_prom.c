@@ -183,7 +183,8 @@ static void put_now(FILE *out, const struct fs_server *server)
         one(out, "assetfs_passthrough", "gauge", "1 where the kernel reads cached assets itself.",
             server->passthrough);
         one(out, "assetfs_catalog_stale", "gauge",
-            "1 while the last good catalogs serve because newer ones were refused.", server->stale);
+            "1 while the last good catalogs serve because newer ones were refused or did not come.",
+            fs_report_catalogs_stale(server));
         one(out, "assetfs_worker_restarts_total", "counter",
             "Workers that were replaced, after a death or for a reload.",
             atomic_load(&memory->restarts));

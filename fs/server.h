@@ -24,7 +24,7 @@ struct fs_view;
 struct fs_server {
         struct cas_store *store;
         struct fetch *fetch;
-        const struct fetch_catalog *catalog;
+        struct fetch_catalogs *catalogs;
         const char *cache; /* its path, for people */
         const char *mountpoint;
         bool stale; /* the catalog is the last good one: the one now there was refused */

@@ -3,6 +3,7 @@
  */
 #include "fs/settings.h"
 
+#include "fetch/catalog.h"
 #include "fetch/http.h"
 #include "fetch/source.h"
 #include "fetch/template.h"
@@ -41,12 +42,39 @@ static int add_origin(struct fs_options *options, const char *url, struct fs_why
         return 0;
 }
 
+/* 0 where it is a URL that a worker can ask for. */
+static int check_catalog_url(const char *url, struct fs_why *why)
+{
+        enum fetch_scheme scheme;
+        const char *words;
+
+        if (fetch_url_check(url, &scheme, &words) < 0)
+                return refuse_url(why, url, words);
+        if (scheme != FETCH_SCHEME_HTTP && scheme != FETCH_SCHEME_HTTPS)
+                return refuse_url(why, url, "a catalog is a file, or comes by http:// or https://");
+        return 0;
+}
+
 static int add_catalog(struct fs_options *options, const char *path, struct fs_why *why)
 {
+        int r = fetch_catalog_is_url(path) ? check_catalog_url(path, why) : 0;
+
+        if (r)
+                return r;
         if (options->catalog_count == FS_CATALOGS_MAX)
                 return fs_value_refuse(why, path, "too many catalogs");
         options->catalogs[options->catalog_count++] = path;
         return 0;
+}
+
+bool fs_setting_is_path(const struct fs_setting *setting, const char *value)
+{
+        return setting->is_path && !(setting->set == add_catalog && fetch_catalog_is_url(value));
+}
+
+static int set_catalog_refresh(struct fs_options *options, const char *text, struct fs_why *why)
+{
+        return fs_parse_number(text, 0, 604800, &options->catalog_refresh, why);
 }
 
 static int set_cache(struct fs_options *options, const char *path, struct fs_why *why)
@@ -221,6 +249,7 @@ const struct fs_setting fs_settings[] = {
     {"open-timeout", "limits", "open-timeout", .set = set_open_timeout},
     {"stall-timeout", "limits", "stall-timeout", .set = set_stall_timeout},
     {"min-rate", "limits", "min-rate", .set = set_min_rate},
+    {"catalog-refresh", "limits", "catalog-refresh", .set = set_catalog_refresh},
     {"origin", "origin", "url", .set = add_origin},
     {"catalog", "catalog", "file", PATH, .set = add_catalog},
 };
@@ -242,6 +271,7 @@ void fs_settings_defaults(struct fs_options *options)
         options->retries = 5;
         options->stall_timeout = 30;
         options->open_timeout = 1800;
+        options->catalog_refresh = 300;
         options->min_rate = 10 * 1024;
         /* Where clouds keep the credentials of a machine, for whoever asks from it. */
         add_deny_net(options, "169.254.0.0/16", &why);

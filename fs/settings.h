@@ -25,6 +25,9 @@ struct fs_setting {
 extern const struct fs_setting fs_settings[];
 extern const unsigned fs_setting_count;
 
+/* Is this value of it a path? A catalog's may be a URL. */
+bool fs_setting_is_path(const struct fs_setting *setting, const char *value);
+
 /* What holds where nothing is said. */
 void fs_settings_defaults(struct fs_options *options);
 

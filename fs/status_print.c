@@ -160,7 +160,7 @@ static void print_daemon(FILE *out, const struct fs_status *status)
                 fprintf(out, "passthrough: no%s%s\n", status->passthrough_cause ? ", " : "",
                         clean(status->passthrough_cause).text);
         if (status->catalog_stale)
-                fputs("catalogs: the last good ones, those on the disk are broken\n", out);
+                fputs("catalogs: the last good ones, newer ones are broken or do not come\n", out);
 }
 
 static void print_cache(FILE *out, const struct fs_status *status)

@@ -28,7 +28,6 @@ struct snapshot {
 struct fs_view {
         pthread_mutex_t lock;
         struct snapshot *latest; /* lock */
-        uint64_t epoch;          /* of the catalog */
 };
 
 static void stat_common(const struct fs_server *server, mode_t type, struct stat *ret)
@@ -70,29 +69,15 @@ static ino_t link_inode_number(const struct fetch_name *name)
         return inode_number((const uint8_t *)&hash);
 }
 
-/* 31 bits of what all names mean: a reload that changes any of them makes another epoch. */
-static uint64_t epoch_of(const struct fetch_catalog *catalog)
-{
-        uint64_t hash = FNV_BASIS;
-
-        for (size_t i = 0; i < fetch_catalog_name_count(catalog); i++) {
-                const struct fetch_name *name = fetch_catalog_name(catalog, i);
-
-                hash = mix(hash, name->name, strlen(name->name) + 1);
-                hash = mix(hash, name->asset->digest.bytes, CAS_DIGEST_SIZE);
-        }
-        return (hash ^ hash >> 32) & INT32_MAX;
-}
-
 /* NULL: no link, or one of another catalog. */
-static const struct fetch_name *link_name(const struct fs_server *server, fuse_ino_t ino)
+static const struct fetch_name *link_name(const struct fetch_catalog *catalog, fuse_ino_t ino)
 {
         uint64_t index = ino & UINT32_MAX;
 
-        if (!(ino & FS_LINK) || (ino >> 32 & INT32_MAX) != server->view->epoch ||
-            index >= fetch_catalog_name_count(server->catalog))
+        if (!(ino & FS_LINK) || (ino >> 32 & INT32_MAX) != fetch_catalog_epoch(catalog) ||
+            index >= fetch_catalog_name_count(catalog))
                 return NULL;
-        return fetch_catalog_name(server->catalog, index);
+        return fetch_catalog_name(catalog, index);
 }
 
 static bool is_directory(fuse_ino_t ino)
@@ -102,7 +87,8 @@ static bool is_directory(fuse_ino_t ino)
 
 bool fs_view_stat(const struct fs_server *server, fuse_ino_t ino, struct stat *ret)
 {
-        const struct fetch_name *name = link_name(server, ino);
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(server->catalogs);
+        const struct fetch_name *name = link_name(catalog, ino);
 
         if (is_directory(ino)) {
                 stat_common(server, S_IFDIR, ret);
@@ -151,20 +137,25 @@ static const struct {
 
 fuse_ino_t fs_view_find(const struct fs_server *server, fuse_ino_t parent, const char *name)
 {
-        int index;
-
         for (size_t i = 0; i < FIXED_COUNT; i++)
                 if (fixed[i].parent == parent && strcmp(fixed[i].name, name) == 0)
                         return fixed[i].ino;
         if (parent != FS_BY_NAME)
                 return 0;
-        index = fetch_catalog_find_name(server->catalog, name);
-        return index < 0 ? 0 : FS_LINK | server->view->epoch << 32 | (fuse_ino_t)index;
+
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(server->catalogs);
+        int index = fetch_catalog_find_name(catalog, name);
+
+        if (index < 0)
+                return 0;
+        return FS_LINK | (fuse_ino_t)fetch_catalog_epoch(catalog) << 32 | (fuse_ino_t)index;
 }
 
 void fs_view_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-        const struct fetch_name *name = link_name(fuse_req_userdata(req), ino);
+        const struct fs_server *server = fuse_req_userdata(req);
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(server->catalogs);
+        const struct fetch_name *name = link_name(catalog, ino);
         char target[sizeof("../") + CAS_DIGEST_HEX] = "../";
 
         if (!name) {
@@ -175,13 +166,12 @@ void fs_view_readlink(fuse_req_t req, fuse_ino_t ino)
         fuse_reply_readlink(req, target);
 }
 
-int fs_view_new(const struct fetch_catalog *catalog, struct fs_view **ret)
+int fs_view_new(struct fs_view **ret)
 {
         struct fs_view *view = calloc(1, sizeof(*view));
 
         if (!view)
                 return -ENOMEM;
-        view->epoch = epoch_of(catalog);
         pthread_mutex_init(&view->lock, NULL);
         *ret = view;
         return 0;
@@ -237,11 +227,12 @@ static int compare_digests(const void *a, const void *b)
 /* Cached and catalogued, each once. */
 static int fill_snapshot(const struct fs_server *server, struct snapshot *snapshot)
 {
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(server->catalogs);
         size_t kept = 0;
         int r = cas_store_list(server->store, add_digest, snapshot);
 
-        for (size_t i = 0; r == 0 && i < fetch_catalog_asset_count(server->catalog); i++)
-                r = add_digest(snapshot, &fetch_catalog_asset(server->catalog, i)->digest);
+        for (size_t i = 0; r == 0 && i < fetch_catalog_asset_count(catalog); i++)
+                r = add_digest(snapshot, &fetch_catalog_asset(catalog, i)->digest);
         if (r < 0)
                 return r;
         if (snapshot->count > 0)
@@ -361,12 +352,13 @@ static bool add_fixed(struct listing *listing, fuse_ino_t ino, off_t offset)
 
 static void list_names(const struct fs_server *server, struct listing *listing, off_t offset)
 {
-        size_t count = fetch_catalog_name_count(server->catalog);
+        _cleanup_catalog_ struct fetch_catalog *catalog = fetch_catalogs_now(server->catalogs);
+        size_t count = fetch_catalog_name_count(catalog);
 
         if (!add_dots(listing, FS_BY_NAME, offset))
                 return;
         for (size_t i = offset > 2 ? (size_t)offset - 2 : 0; i < count; i++) {
-                const struct fetch_name *name = fetch_catalog_name(server->catalog, i);
+                const struct fetch_name *name = fetch_catalog_name(catalog, i);
 
                 if (!add_entry(listing, name->name, S_IFLNK, link_inode_number(name), (off_t)i + 3))
                         return;

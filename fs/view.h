@@ -39,7 +39,7 @@ static inline bool fs_is_report(fuse_ino_t ino)
 struct fs_view;
 
 /* 0 or -ENOMEM */
-int fs_view_new(const struct fetch_catalog *catalog, struct fs_view **ret);
+int fs_view_new(struct fs_view **ret);
 void fs_view_free(struct fs_view *view);
 
 /* The attributes of what is no asset. false: no such thing. */

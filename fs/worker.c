@@ -47,8 +47,9 @@
 struct worker {
         struct fs_options options;
         struct fs_memory *memory;
-        struct fetch_catalog *catalog;
-        bool stale; /* the catalog is the last good one */
+        struct fetch_catalogs *catalogs;
+        struct fetch_catalog_text texts[FS_CATALOGS_MAX]; /* kept where a catalog comes by URL */
+        bool stale;                                       /* the catalog is the last good one */
         struct fetch_proxies proxies;
         struct fs_channel channel;
         struct fs_server server;
@@ -148,6 +149,35 @@ static void on_report(void *arg, const struct fetch_report *report)
         }
 }
 
+static void on_refresh(void *arg, const struct fetch_refresh_report *report)
+{
+        const char *why = report->why;
+        const char *url = report->url;
+
+        (void)arg;
+        switch (report->event) {
+        case FETCH_CATALOG_FRESH:
+                fs_log(LOG_INFO, "event=catalog-refreshed url=%s assets=%zu",
+                       fs_log_value(url).text, report->assets);
+                break;
+        case FETCH_CATALOG_REFUSED:
+                fs_log(LOG_ERR, "event=catalog-refused url=%s cause=%s kept=\"the last good one\"",
+                       fs_log_value(url).text, fs_log_value(why).text);
+                break;
+        case FETCH_CATALOG_UNREACHABLE:
+                fs_log(LOG_WARNING, "event=catalog-unreachable url=%s cause=%s",
+                       fs_log_value(url).text, fs_log_value(why).text);
+                break;
+        case FETCH_CATALOG_GOOD:
+                fs_log(LOG_INFO, "event=catalog-good url=%s", fs_log_value(url).text);
+                break;
+        case FETCH_CATALOG_NOT_KEPT:
+                fs_log(LOG_WARNING, "event=catalog-not-kept url=%s cause=%s",
+                       fs_log_value(url).text, fs_log_value(why).text);
+                break;
+        }
+}
+
 static void beat(void *arg)
 {
         struct fs_memory *memory = arg;
@@ -205,24 +235,54 @@ static int give_up_privileges(struct worker *worker)
         return r < 0 ? fs_fail("cannot start: %s", strerror(-r)) : 0;
 }
 
-static int take_snapshot(struct worker *worker, struct fetch_catalog_text *texts,
-                         const char *broken)
+/* Parses the texts, which stay where something is to be brought into them. */
+static int put_in_force(struct worker *worker, bool keep, char why[FETCH_CATALOG_WHY])
 {
         size_t count = worker->options.catalog_count;
-        char why[FETCH_CATALOG_WHY];
-        int r = fs_snapshot_read(FS_FD_CATALOGS, count, texts);
+        struct fetch_catalog *catalog;
+        bool by_url = false;
+        int r = fetch_catalog_parse(worker->texts, count, &catalog, why);
 
-        /* Of the same files: a reload to others, which are broken, is not to be half of one. */
-        for (size_t i = 0; r == 0 && i < count; i++)
-                if (strcmp(texts[i].path, worker->options.catalogs[i]) != 0) {
-                        fetch_catalog_texts_free(texts, count);
+        if (r == 0)
+                r = fetch_catalogs_new(catalog, &worker->catalogs);
+        if (r == 0 && keep && fs_snapshot_write(FS_FD_CATALOGS, worker->texts, count) < 0)
+                fs_log(LOG_WARNING, "event=snapshot cause=\"the catalogs could not be kept\"");
+        for (size_t i = 0; i < count; i++)
+                by_url |= fetch_catalog_is_url(worker->options.catalogs[i]);
+        if (r < 0 || !by_url)
+                fetch_catalog_texts_free(worker->texts, count);
+        return r;
+}
+
+/* The last good texts of the same files: a reload to others, which are broken, is not to be half
+ * of one. */
+static int read_snapshot(struct worker *worker)
+{
+        const char *const *paths = worker->options.catalogs;
+        size_t count = worker->options.catalog_count;
+        char why[FETCH_CATALOG_WHY];
+        int r = fs_snapshot_read(FS_FD_CATALOGS, count, worker->texts);
+
+        for (size_t i = 0; r == 0 && i < count; i++) {
+                struct fetch_catalog_text *text = &worker->texts[i];
+
+                if (fetch_catalog_is_url(paths[i])) {
+                        fetch_catalog_texts_free(text, 1);
+                        r = fetch_catalog_read(&paths[i], 1, text, why);
+                } else if (strcmp(text->path, paths[i]) != 0) {
                         r = -ENODATA;
                 }
-        if (r == 0) {
-                r = fetch_catalog_parse(texts, count, &worker->catalog, why);
-                fetch_catalog_texts_free(texts, count);
         }
         if (r < 0)
+                fetch_catalog_texts_free(worker->texts, count);
+        return r;
+}
+
+static int take_snapshot(struct worker *worker, const char *broken)
+{
+        char why[FETCH_CATALOG_WHY];
+
+        if (read_snapshot(worker) < 0 || put_in_force(worker, false, why) < 0)
                 return fs_fail("--catalog %s", broken);
         worker->stale = true;
         fs_log(LOG_ERR, "event=catalog-refused cause=%s kept=\"the last good one\"",
@@ -232,18 +292,13 @@ static int take_snapshot(struct worker *worker, struct fetch_catalog_text *texts
 
 static int load_catalogs(struct worker *worker)
 {
-        struct fetch_catalog_text texts[FS_CATALOGS_MAX];
         size_t count = worker->options.catalog_count;
         char why[FETCH_CATALOG_WHY];
-        int r = fetch_catalog_read(worker->options.catalogs, count, texts, why);
+        int r = fetch_catalog_read(worker->options.catalogs, count, worker->texts, why);
 
-        if (r < 0)
-                return take_snapshot(worker, texts, why);
-        r = fetch_catalog_parse(texts, count, &worker->catalog, why);
-        if (r == 0 && fs_snapshot_write(FS_FD_CATALOGS, texts, count) < 0)
-                fs_log(LOG_WARNING, "event=snapshot cause=\"the catalogs could not be kept\"");
-        fetch_catalog_texts_free(texts, count);
-        return r < 0 ? take_snapshot(worker, texts, why) : 0;
+        if (r == 0)
+                r = put_in_force(worker, true, why);
+        return r < 0 ? take_snapshot(worker, why) : 0;
 }
 
 static void let_go(void *arg, const struct cas_digest *digest)
@@ -331,7 +386,7 @@ static int start_fetch(struct worker *worker)
         const struct fs_options *options = &worker->options;
         struct fetch_config config = {
             .store = worker->server.store,
-            .origins = {worker->catalog, options->origins, options->origin_count},
+            .origins = {worker->catalogs, options->origins, options->origin_count},
             .http = {.ca_file = options->ca_file,
                      .proxies = &worker->proxies,
                      .deny_nets = options->deny_nets,
@@ -346,6 +401,13 @@ static int start_fetch(struct worker *worker)
                      .phase = note_phase,
                      .phase_arg = worker->memory},
             .verify = options->verify,
+            .refresh = {.catalogs = worker->catalogs,
+                        .texts = worker->texts,
+                        .count = options->catalog_count,
+                        .root = FS_FD_ROOT,
+                        .may_prune = !atomic_load(&worker->memory->trying),
+                        .interval_s = options->catalog_refresh,
+                        .report = on_refresh},
             .bound = options->max_asset_size,
             .memory = memory_for(options->max_downloads),
             .max_downloads = options->max_downloads,
@@ -398,12 +460,11 @@ static int set_up(struct worker *worker)
         };
         if ((r = load_catalogs(worker)) || (r = open_store(worker)) || (r = start_fetch(worker)))
                 return r;
-        server->catalog = worker->catalog;
+        server->catalogs = worker->catalogs;
         server->stale = worker->stale;
         if ((r = fs_journal_new(worker->memory, &server->journal)) < 0 ||
             (r = fs_nodes_new(worker->memory, drop_id, &worker->channel, &server->nodes)) < 0 ||
-            (r = fs_view_new(worker->catalog, &server->view)) < 0 ||
-            (r = fs_reports_new(&server->reports)) < 0 ||
+            (r = fs_view_new(&server->view)) < 0 || (r = fs_reports_new(&server->reports)) < 0 ||
             (r = fs_parked_new(server, &server->parked)) < 0 ||
             (r = fs_scrub_new(server, &server->scrub)) < 0 ||
             (r = fs_commands_new(server, FS_FD_COMMANDS, &server->commands)) < 0)
@@ -433,7 +494,8 @@ static void tear_down(struct worker *worker)
         fs_journal_free(server->journal);
         fetch_proxies_destroy(&worker->proxies);
         cas_store_free(server->store);
-        fetch_catalog_free(worker->catalog);
+        fetch_catalogs_free(worker->catalogs);
+        fetch_catalog_texts_free(worker->texts, worker->options.catalog_count);
 }
 
 static void end_waits(struct fs_server *server)

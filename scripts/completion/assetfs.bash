@@ -9,8 +9,8 @@ _assetfs_verbs="cancel check-config gc help ls mount pin prefetch reload status 
 _assetfs_options() {
     case $1 in
     mount)
-        options="-f -c= -o= --origin= --catalog= --cache= --cache-size= --keep-free= --verify= --scrub-interval="
-        options+=" --max-asset-size= --max-downloads="
+        options="-f -c= -o= --origin= --catalog= --catalog-refresh= --cache= --cache-size= --keep-free="
+        options+=" --verify= --scrub-interval= --max-asset-size= --max-downloads="
         options+=" --connections= --retries= --open-timeout= --stall-timeout= --min-rate= --ca="
         options+=" --proxy= --deny-net= --user= --log-level="
         ;;

@@ -113,7 +113,7 @@ static inline struct fetch_catalog *fuzz_parse_catalog(const uint8_t *data, size
         char path[] = "catalog";
         char folder[] = FUZZ_FOLDER;
         char *bytes = fuzz_bytes(data, size);
-        struct fetch_catalog_text text = {path, folder, bytes, size};
+        struct fetch_catalog_text text = {path, folder, bytes, size, NULL};
         struct fetch_catalog *catalog = NULL;
         char why[FETCH_CATALOG_WHY];
         int r = fetch_catalog_parse(&text, 1, &catalog, why);

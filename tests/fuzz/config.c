@@ -4,6 +4,7 @@
  */
 #include "fs/config.h"
 
+#include "fetch/catalog.h"
 #include "fetch/template.h"
 #include "fs/settings.h"
 #include "tests/fuzz/fuzz.h"
@@ -35,7 +36,8 @@ static void check_taken(const struct fs_options *options)
         for (size_t i = 0; i < options->origin_count; i++)
                 fuzz_expect(fetch_template_check(options->origins[i], &why) == 0);
         for (size_t i = 0; i < options->catalog_count; i++)
-                fuzz_expect(options->catalogs[i][0] == '/');
+                fuzz_expect(options->catalogs[i][0] == '/' ||
+                            fetch_catalog_is_url(options->catalogs[i]));
         fuzz_expect(!options->cache || options->cache[0] == '/');
         fuzz_expect(options->max_asset_size > 0 && options->max_downloads > 0);
         fuzz_expect(options->connections > 0 && options->retries <= 100);

@@ -13,15 +13,17 @@ TestSuite(fetch_origin, .init = scratch_make, .fini = scratch_remove, .timeout =
 static const char *const templates[] = {"https://first/{sha256}", "https://second/{sha256}",
                                         "https://first/{sha256}"};
 
-static struct fetch_catalog *catalog_with(const char *text)
+static struct fetch_catalogs *catalogs_with(const char *text)
 {
         struct fetch_catalog_text parsed = {
             .path = "catalog.json", .folder = "/", .bytes = (char *)text, .length = strlen(text)};
+        struct fetch_catalogs *catalogs = NULL;
         struct fetch_catalog *catalog = NULL;
         char why[FETCH_CATALOG_WHY];
 
         cr_assert_eq(fetch_catalog_parse(&parsed, 1, &catalog, why), 0, "%s", why);
-        return catalog;
+        cr_assert_eq(fetch_catalogs_new(catalog, &catalogs), 0);
+        return catalogs;
 }
 
 static void expect_sources(const struct fetch_origins *origins, const char *hex,
@@ -43,21 +45,21 @@ static void expect_sources(const struct fetch_origins *origins, const char *hex,
 
 Test(fetch_origin, templates_in_order_and_none_twice)
 {
-        struct fetch_catalog *catalog = catalog_with("{\"assets\": {}}");
-        struct fetch_origins origins = {catalog, templates, 3};
+        struct fetch_catalogs *catalogs = catalogs_with("{\"assets\": {}}");
+        struct fetch_origins origins = {catalogs, templates, 3};
 
         expect_sources(
             &origins, UNLISTED,
             (const char *const[]){"https://first/" UNLISTED, "https://second/" UNLISTED, NULL});
-        fetch_catalog_free(catalog);
+        fetch_catalogs_free(catalogs);
 }
 
 Test(fetch_origin, catalog_comes_first)
 {
-        struct fetch_catalog *catalog =
-            catalog_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED
-                         "\", \"urls\": [\"https://catalog/a\", \"https://second/" LISTED "\"]}}}");
-        struct fetch_origins origins = {catalog, templates, 3};
+        struct fetch_catalogs *catalogs = catalogs_with(
+            "{\"assets\": {\"a\": {\"sha256\": \"" LISTED
+            "\", \"urls\": [\"https://catalog/a\", \"https://second/" LISTED "\"]}}}");
+        struct fetch_origins origins = {catalogs, templates, 3};
 
         expect_sources(&origins, LISTED,
                        (const char *const[]){"https://catalog/a", "https://second/" LISTED,
@@ -65,17 +67,17 @@ Test(fetch_origin, catalog_comes_first)
         expect_sources(
             &origins, UNLISTED,
             (const char *const[]){"https://first/" UNLISTED, "https://second/" UNLISTED, NULL});
-        fetch_catalog_free(catalog);
+        fetch_catalogs_free(catalogs);
 }
 
 Test(fetch_origin, no_source_is_an_empty_list)
 {
-        struct fetch_catalog *catalog =
-            catalog_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED "\"}}}");
-        struct fetch_origins origins = {catalog, NULL, 0};
+        struct fetch_catalogs *catalogs =
+            catalogs_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED "\"}}}");
+        struct fetch_origins origins = {catalogs, NULL, 0};
 
         expect_sources(&origins, LISTED, (const char *const[]){NULL});
         expect_sources(&origins, UNLISTED, (const char *const[]){NULL});
-        fetch_catalog_free(catalog);
+        fetch_catalogs_free(catalogs);
         fetch_sources_free(NULL);
 }

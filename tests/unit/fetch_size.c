@@ -36,14 +36,16 @@ static void on_report(void *arg, const struct fetch_report *report)
 /* Nothing is fetched here, so there is no store. */
 static struct fetch *new_fetch(const char *const *templates, size_t count)
 {
-        static struct fetch_catalog *empty;
+        static struct fetch_catalogs *catalogs;
+        struct fetch_catalog *empty;
         char why[FETCH_CATALOG_WHY];
         struct fetch *fetch = NULL;
 
         cr_assert_eq(fetch_catalog_parse(NULL, 0, &empty, why), 0);
+        cr_assert_eq(fetch_catalogs_new(empty, &catalogs), 0);
 
         struct fetch_config config = {
-            .origins = {empty, templates, count},
+            .origins = {catalogs, templates, count},
             .http = {.stall_seconds = 30,
                      .min_rate = 1,
                      .connect_seconds = 10,

@@ -36,9 +36,9 @@ static char folder_b[] = "/";
 static char empty[] = "";
 
 static const struct fetch_catalog_text three[] = {
-    {path_a, folder_a, bytes_a, sizeof(bytes_a)},
-    {path_b, folder_b, NULL, 0},
-    {empty, empty, empty, 0},
+    {path_a, folder_a, bytes_a, sizeof(bytes_a), NULL},
+    {path_b, folder_b, NULL, 0, NULL},
+    {empty, empty, empty, 0, NULL},
 };
 
 static void expect_texts(const struct fetch_catalog_text *expected, size_t count)
@@ -131,10 +131,10 @@ Test(fs_snapshot, fault_47_half_a_snapshot_is_none)
 /* Two that differ in nothing but what a mixture of them would show. */
 static char bytes_old[] = "old";
 static char bytes_new[] = "new";
-static const struct fetch_catalog_text old[] = {{path_a, folder_a, bytes_old, 3},
-                                                {path_b, folder_b, bytes_old, 3}};
-static const struct fetch_catalog_text new[] = {{path_a, folder_a, bytes_new, 3},
-                                                {path_b, folder_b, bytes_new, 3}};
+static const struct fetch_catalog_text old[] = {{path_a, folder_a, bytes_old, 3, NULL},
+                                                {path_b, folder_b, bytes_old, 3, NULL}};
+static const struct fetch_catalog_text new[] = {{path_a, folder_a, bytes_new, 3, NULL},
+                                                {path_b, folder_b, bytes_new, 3, NULL}};
 
 static unsigned seen_none;
 
@@ -169,7 +169,7 @@ Test(fs_snapshot, fault_47_killed_at_each_write)
  * the files that were just found to be good. */
 Test(fs_snapshot, fault_47_failed_write_leaves_none)
 {
-        struct fetch_catalog_text large = {path_a, folder_a, bytes_a, sizeof(bytes_a)};
+        struct fetch_catalog_text large = {path_a, folder_a, bytes_a, sizeof(bytes_a), NULL};
 
         close(fd);
         fd = memfd_create("snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -1,0 +1,473 @@
+/*
+ * When catalogs by URL are asked for, and what becomes of what came. One thread; it parses and
+ * writes the copies, so that the transfer loop need not.
+ */
+#include "fetch/refresh.h"
+
+#include "cas/io.h"
+#include "cas/kept.h"
+#include "fetch/clock.h"
+#include "fetch/refresh_get.h"
+#include "fetch/thread.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define FIRST_PAUSE_MS 1000
+#define LONGEST_PAUSE  300 /* seconds, where there is no interval */
+
+/* A catalog that comes by URL. The thread's, but for what is under the lock. */
+struct source {
+        struct fetch_refresh *refresh;
+        struct fetch_catalog_text *text; /* with the bytes in force */
+        struct cas_digest name;          /* of its copy */
+        struct cas_kept known;           /* etag and date of the bytes in force; no bytes */
+        struct refresh_get get;
+        bool fresh; /* get.body waits to be looked at */
+        int64_t due_ms;
+        unsigned failures;
+
+        bool running;                    /* lock */
+        bool ended;                      /* lock; get is ours again */
+        bool here;                       /* lock */
+        int64_t checked_ms;              /* lock */
+        char failure[FETCH_CATALOG_WHY]; /* lock; or "" */
+};
+
+struct fetch_refresh {
+        struct fetch_refresh_config config;
+        struct http_loop *loop;
+        int dir;
+        struct source *sources;
+        size_t count;
+        bool started;
+        pthread_t thread;
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        bool stopping; /* lock */
+};
+
+static void tell(struct fetch_refresh *refresh, const struct source *source,
+                 enum fetch_refresh_event event, const char *why)
+{
+        _cleanup_catalog_ struct fetch_catalog *now = fetch_catalogs_now(refresh->config.catalogs);
+        struct fetch_refresh_report report = {event, source->text->path, why,
+                                              fetch_catalog_asset_count(now)};
+
+        refresh->config.report(refresh->config.arg, &report);
+}
+
+/* From half of it to all of it, by chance. */
+static int64_t spread(int64_t ms)
+{
+        uint32_t random;
+
+        if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+                random = (uint32_t)fetch_now_us();
+        return ms - (int64_t)(random % (uint64_t)(ms / 2 + 1));
+}
+
+static void wait_after_success(struct source *source)
+{
+        unsigned interval_s = source->refresh->config.interval_s;
+
+        source->failures = 0;
+        source->due_ms =
+            interval_s ? fetch_now_ms() + spread((int64_t)interval_s * 1000) : INT64_MAX;
+}
+
+static void wait_after_failure(struct source *source)
+{
+        unsigned interval_s = source->refresh->config.interval_s;
+        int64_t most = (int64_t)(interval_s ? interval_s : LONGEST_PAUSE) * 1000;
+        int64_t pause = FIRST_PAUSE_MS << (source->failures < 20 ? source->failures : 20);
+
+        source->failures++;
+        source->due_ms = fetch_now_ms() + spread(pause < most ? pause : most);
+}
+
+/* Says it, unless it was said of the try before. */
+static void fail(struct source *source, enum fetch_refresh_event event, const char *why)
+{
+        struct fetch_refresh *refresh = source->refresh;
+
+        pthread_mutex_lock(&refresh->lock);
+
+        bool same = strcmp(source->failure, why) == 0;
+
+        snprintf(source->failure, sizeof(source->failure), "%s", why);
+        pthread_mutex_unlock(&refresh->lock);
+        if (!same)
+                tell(refresh, source, event, why);
+        wait_after_failure(source);
+}
+
+/* true: it had failed before. */
+static bool succeed(struct source *source, bool checked)
+{
+        struct fetch_refresh *refresh = source->refresh;
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        pthread_mutex_lock(&refresh->lock);
+
+        bool had_failed = source->failure[0];
+
+        source->failure[0] = '\0';
+        source->here = true;
+        if (checked)
+                source->checked_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        pthread_mutex_unlock(&refresh->lock);
+        wait_after_success(source);
+        return had_failed;
+}
+
+static void drop_fresh(struct source *source)
+{
+        free(source->get.body.bytes);
+        source->get.body = (struct cas_kept){0};
+        source->fresh = false;
+}
+
+/* Puts a catalog in force that has what is fresh of `only`, or of all where that is NULL. */
+static int try_fresh(struct fetch_refresh *refresh, const struct source *only,
+                     char why[FETCH_CATALOG_WHY])
+{
+        size_t count = refresh->config.count;
+        _cleanup_free_ struct fetch_catalog_text *texts = calloc(count, sizeof(*texts));
+        struct fetch_catalog *catalog = NULL;
+        int r;
+
+        snprintf(why, FETCH_CATALOG_WHY, "%s", strerror(ENOMEM));
+        if (!texts)
+                return -ENOMEM;
+        memcpy(texts, refresh->config.texts, count * sizeof(*texts));
+        for (size_t i = 0; i < refresh->count; i++) {
+                const struct source *source = &refresh->sources[i];
+                struct fetch_catalog_text *text = &texts[source->text - refresh->config.texts];
+
+                if (!source->fresh || (only && only != source))
+                        continue;
+                text->bytes = source->get.body.bytes;
+                text->length = source->get.body.length;
+        }
+        r = fetch_catalog_parse(texts, count, &catalog, why);
+        if (r == 0)
+                fetch_catalogs_swap(refresh->config.catalogs, catalog);
+        return r;
+}
+
+/* What is fresh is in force: its bytes take the place of those before. */
+static void put_in_place(struct source *source, bool from_copy)
+{
+        struct fetch_refresh *refresh = source->refresh;
+        struct cas_kept *body = &source->get.body;
+        int r =
+            from_copy || refresh->dir < 0 ? 0 : cas_kept_write(refresh->dir, &source->name, body);
+
+        free(source->text->bytes);
+        source->text->bytes = body->bytes;
+        source->text->length = body->length;
+        body->bytes = NULL;
+        source->known = *body;
+        source->fresh = false;
+        succeed(source, !from_copy);
+        if (!from_copy)
+                tell(refresh, source, FETCH_CATALOG_FRESH, "");
+        if (r < 0)
+                tell(refresh, source, FETCH_CATALOG_NOT_KEPT, strerror(-r));
+}
+
+/* All that came together, because two that changed may fit only so; else one by one. */
+static void take_fresh(struct fetch_refresh *refresh, bool from_copies)
+{
+        char why[FETCH_CATALOG_WHY];
+        size_t fresh = 0;
+        bool all;
+
+        for (size_t i = 0; i < refresh->count; i++)
+                fresh += refresh->sources[i].fresh;
+        if (fresh == 0)
+                return;
+        all = try_fresh(refresh, NULL, why) == 0;
+        for (size_t i = 0; i < refresh->count; i++) {
+                struct source *source = &refresh->sources[i];
+
+                if (!source->fresh)
+                        continue;
+                if (all || (fresh > 1 && try_fresh(refresh, source, why) == 0)) {
+                        put_in_place(source, from_copies);
+                } else {
+                        drop_fresh(source);
+                        fail(source, FETCH_CATALOG_REFUSED, why);
+                }
+        }
+}
+
+static bool same_as_before(const struct source *source)
+{
+        const struct cas_kept *body = &source->get.body;
+
+        return source->here && body->length == source->text->length &&
+               memcmp(body->bytes, source->text->bytes, body->length) == 0;
+}
+
+/* A request has ended. */
+static void take_answer(struct source *source)
+{
+        struct refresh_get *get = &source->get;
+
+        if (get->cause.kind == FETCH_CANCELLED)
+                return;
+        if (get->cause.kind != FETCH_OK) {
+                fail(source,
+                     get->cause.kind == FETCH_TOO_BIG ? FETCH_CATALOG_REFUSED
+                                                      : FETCH_CATALOG_UNREACHABLE,
+                     get->cause.text);
+        } else if (get->unchanged || (get->body.bytes && same_as_before(source))) {
+                drop_fresh(source);
+                if (succeed(source, true))
+                        tell(source->refresh, source, FETCH_CATALOG_GOOD, "");
+        } else if (!get->body.bytes) {
+                /* An empty SHA256SUMS lists nothing, but an empty answer is rather a mistake. */
+                fail(source, FETCH_CATALOG_REFUSED, "empty");
+        } else {
+                source->fresh = true;
+        }
+}
+
+static void on_get_done(struct refresh_get *get)
+{
+        struct source *source = (struct source *)((char *)get - offsetof(struct source, get));
+        struct fetch_refresh *refresh = source->refresh;
+
+        pthread_mutex_lock(&refresh->lock);
+        source->ended = true;
+        pthread_cond_signal(&refresh->changed);
+        pthread_mutex_unlock(&refresh->lock);
+}
+
+/* Under the lock, which is let go meanwhile. */
+static void start_due(struct fetch_refresh *refresh)
+{
+        for (size_t i = 0; i < refresh->count && !refresh->stopping; i++) {
+                struct source *source = &refresh->sources[i];
+
+                if (source->running || source->due_ms > fetch_now_ms())
+                        continue;
+                source->running = true;
+                pthread_mutex_unlock(&refresh->lock);
+                source->get.done = on_get_done;
+
+                bool started = refresh_get_start(&source->get, refresh->loop, source->text->url,
+                                                 &source->known);
+
+                if (!started)
+                        fail(source, FETCH_CATALOG_UNREACHABLE, strerror(ENOMEM));
+                pthread_mutex_lock(&refresh->lock);
+                if (!started)
+                        source->running = false;
+        }
+}
+
+/* Under the lock, which is let go meanwhile. How many still run. */
+static size_t take_ended(struct fetch_refresh *refresh)
+{
+        size_t running = 0;
+
+        for (size_t i = 0; i < refresh->count; i++) {
+                struct source *source = &refresh->sources[i];
+
+                if (source->ended) {
+                        source->ended = source->running = false;
+                        pthread_mutex_unlock(&refresh->lock);
+                        take_answer(source);
+                        pthread_mutex_lock(&refresh->lock);
+                }
+                running += source->running;
+        }
+        pthread_mutex_unlock(&refresh->lock);
+        take_fresh(refresh, false);
+        pthread_mutex_lock(&refresh->lock);
+        return running;
+}
+
+/* Under the lock: until the next is due, a request ends, or it is to stop. */
+static void wait_for_something(struct fetch_refresh *refresh)
+{
+        int64_t due_ms = INT64_MAX;
+        bool ended = false;
+
+        for (size_t i = 0; i < refresh->count; i++) {
+                const struct source *source = &refresh->sources[i];
+
+                ended |= source->ended;
+                if (!source->running && source->due_ms < due_ms)
+                        due_ms = source->due_ms;
+        }
+        if (ended)
+                return;
+        if (due_ms == INT64_MAX || refresh->stopping) {
+                pthread_cond_wait(&refresh->changed, &refresh->lock);
+        } else {
+                struct timespec until = {.tv_sec = due_ms / 1000,
+                                         .tv_nsec = due_ms % 1000 * 1000000};
+
+                pthread_cond_timedwait(&refresh->changed, &refresh->lock, &until);
+        }
+}
+
+static void *run(void *arg)
+{
+        struct fetch_refresh *refresh = arg;
+
+        pthread_setname_np(pthread_self(), "catalogs");
+        pthread_mutex_lock(&refresh->lock);
+        for (;;) {
+                start_due(refresh);
+                if (take_ended(refresh) == 0 && refresh->stopping)
+                        break;
+                wait_for_something(refresh);
+        }
+        pthread_mutex_unlock(&refresh->lock);
+        return NULL;
+}
+
+static int name_copy(struct source *source)
+{
+        struct cas_hash *hash;
+        int r = cas_hash_new(&hash);
+
+        if (r < 0)
+                return r;
+        cas_hash_update(hash, source->text->url, strlen(source->text->url));
+        r = cas_hash_final(hash, &source->name);
+        cas_hash_free(hash);
+        return r;
+}
+
+static int make_sources(struct fetch_refresh *refresh)
+{
+        int r = 0;
+
+        refresh->sources = calloc(refresh->config.count + 1, sizeof(*refresh->sources));
+        if (!refresh->sources)
+                return -ENOMEM;
+        for (size_t i = 0; r == 0 && i < refresh->config.count; i++) {
+                struct source *source = &refresh->sources[refresh->count];
+
+                if (!refresh->config.texts[i].url)
+                        continue;
+                source->refresh = refresh;
+                source->text = &refresh->config.texts[i];
+                refresh->count++;
+                r = name_copy(source);
+        }
+        return r;
+}
+
+/* What cannot be read, or is broken, is as if it were not there: it will be brought. */
+static void take_copies(struct fetch_refresh *refresh)
+{
+        for (size_t i = 0; i < refresh->count; i++) {
+                struct source *source = &refresh->sources[i];
+
+                source->fresh = cas_kept_read(refresh->dir, &source->name, FETCH_CATALOG_TEXT,
+                                              &source->get.body) == 0;
+        }
+        take_fresh(refresh, true);
+        for (size_t i = 0; i < refresh->count; i++)
+                refresh->sources[i].due_ms = 0;
+}
+
+static void prune(const struct fetch_refresh *refresh)
+{
+        _cleanup_free_ struct cas_digest *names = calloc(refresh->count, sizeof(*names));
+
+        for (size_t i = 0; names && i < refresh->count; i++)
+                names[i] = refresh->sources[i].name;
+        if (names)
+                cas_kept_prune(refresh->dir, names, refresh->count);
+}
+
+int fetch_refresh_new(const struct fetch_refresh_config *config, struct http_loop *loop,
+                      struct fetch_refresh **ret)
+{
+        struct fetch_refresh *refresh = calloc(1, sizeof(*refresh));
+        pthread_condattr_t clock;
+        int r;
+
+        if (!refresh)
+                return -ENOMEM;
+        refresh->config = *config;
+        refresh->loop = loop;
+        pthread_mutex_init(&refresh->lock, NULL);
+        pthread_condattr_init(&clock);
+        pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+        pthread_cond_init(&refresh->changed, &clock);
+        pthread_condattr_destroy(&clock);
+        refresh->dir = config->root < 0 ? -1 : cas_kept_open(config->root);
+        r = make_sources(refresh);
+        if (r == 0 && refresh->dir >= 0) {
+                take_copies(refresh);
+                if (config->may_prune)
+                        prune(refresh);
+        }
+        if (r == 0)
+                r = fetch_thread_start(&refresh->thread, run, refresh);
+        refresh->started = r == 0;
+        if (r < 0) {
+                fetch_refresh_free(refresh);
+                return r;
+        }
+        *ret = refresh;
+        return 0;
+}
+
+void fetch_refresh_stop(struct fetch_refresh *refresh)
+{
+        if (!refresh || !refresh->started)
+                return;
+        pthread_mutex_lock(&refresh->lock);
+        refresh->stopping = true;
+        pthread_cond_signal(&refresh->changed);
+        pthread_mutex_unlock(&refresh->lock);
+        pthread_join(refresh->thread, NULL);
+        refresh->started = false;
+}
+
+void fetch_refresh_free(struct fetch_refresh *refresh)
+{
+        if (!refresh)
+                return;
+        for (size_t i = 0; i < refresh->count; i++)
+                drop_fresh(&refresh->sources[i]);
+        free(refresh->sources);
+        cas_io_close_at(&refresh->dir);
+        pthread_cond_destroy(&refresh->changed);
+        pthread_mutex_destroy(&refresh->lock);
+        free(refresh);
+}
+
+void fetch_refresh_look(struct fetch_refresh *refresh,
+                        void (*each)(void *arg, const struct fetch_refresh_view *view), void *arg)
+{
+        if (!refresh)
+                return;
+        pthread_mutex_lock(&refresh->lock);
+        for (size_t i = 0; i < refresh->count; i++) {
+                const struct source *source = &refresh->sources[i];
+                struct fetch_refresh_view view = {source->text->path, source->here,
+                                                  source->checked_ms,
+                                                  source->failure[0]   ? source->failure
+                                                  : source->checked_ms ? NULL
+                                                                       : "not asked yet"};
+
+                each(arg, &view);
+        }
+        pthread_mutex_unlock(&refresh->lock);
+}
