@@ -1,0 +1,185 @@
+/*
+ * Catalogs by URL: they come, change, break and go away while the mount serves.
+ */
+#include "tests/e2e/world.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+TestSuite(catalog_url, .timeout = 90);
+
+/* Becomes a listing within some seconds: of /by-name, its names in order, a space behind each. */
+static void expect_names(const struct world *world, const char *expected)
+{
+        char output[4096] = "";
+        int status = -1;
+
+        for (int64_t end = now_ms() + SURELY_MS; now_ms() < end; sleep_ms(50)) {
+                status = world_shell("test \"$(ls '%s/by-name' | tr '\\n' ' ')\" = '%s'",
+                                     world->mnt, expected);
+                if (status == 0)
+                        return;
+        }
+        world_run(output, sizeof(output), "status", "--json", world->mnt);
+        cr_assert_fail("not '%s': %s", expected, output);
+}
+
+/* One thread more than a mount without catalogs by URL (world_mount() may have counted before it
+ * had begun). */
+#define IDLE_THREADS 11
+
+static void expect_logged(const struct world *world, const char *words)
+{
+        for (int64_t end = now_ms() + SURELY_MS; now_ms() < end; sleep_ms(50))
+                if (world_logged(world, words) > 0)
+                        return;
+        cr_assert_fail("no '%s' in the log", words);
+}
+
+/* The catalog at the origin, replaced at once, of these names and one digest. */
+static void publish(const struct world *world, const char *hex, const char *first,
+                    const char *second)
+{
+        char path[2 * WORLD_PATH];
+
+        snprintf(path, sizeof(path), "%s/new.json", world->files);
+        /* nginx tells versions by second and size, so each has another size. */
+        if (second)
+                world_text(path,
+                           "{\"assets\": {\"%s\": {\"sha256\": \"%s\"}, \"%s\": "
+                           "{\"sha256\": \"%s\"}}}",
+                           first, hex, second, hex);
+        else
+                world_text(path, "{\"assets\": {\"%s\": {\"sha256\": \"%s\"}}}", first, hex);
+        cr_assert_eq(world_shell("cd '%s' && mv new.json c.json", world->files), 0);
+}
+
+static const char *url_of(const struct world *world, const char *name)
+{
+        static char url[256];
+
+        snprintf(url, sizeof(url), "http://127.0.0.1:%d/%s", world->http_port, name);
+        return url;
+}
+
+static int nginx_logged(const struct world *world, const char *words)
+{
+        return world_shell("grep -q '%s' '%s/nginx.log'", words, world->dir) == 0;
+}
+
+/* FAULTS row 80. */
+Test(catalog_url, fault_80_broken_smaller_rolled_back)
+{
+        struct world world;
+        struct opener opener;
+        char hex[HEX];
+        char other[HEX];
+
+        world_begin(&world);
+        world_asset(&world, 300000, hex);
+        world_asset(&world, 300000, other);
+        world_origin(&world);
+        world_nginx(&world);
+        publish(&world, hex, "a", "b");
+        world_mount(&world, "--catalog", url_of(&world, "c.json"), "--catalog-refresh", "1",
+                    "--origin", world_url(&world, "half-gate"));
+        expect_names(&world, "a b ");
+        opener_start(&opener, world_path(&world, hex));
+        opener_parked(&opener);
+
+        publish(&world, hex, "a", NULL); /* smaller */
+        expect_names(&world, "a ");
+        cr_assert_eq(
+            world_shell("cd '%s' && echo '{\"assets\": 1}' >x && mv x c.json", world.files), 0);
+        expect_logged(&world, "event=catalog-refused");
+        expect_names(&world, "a ");
+        publish(&world, hex, "a", "b"); /* rolled back */
+        expect_names(&world, "a b ");
+        world_open_gate(&world);
+        cr_expect_eq(opener_result(&opener, SURELY_MS), 0);
+        cr_expect_eq(world_logged(&world, "event=catalog-refused"), 1);
+        for (int64_t end = now_ms() + SURELY_MS;
+             !nginx_logged(&world, "c.json HTTP/1.1\" 304") && now_ms() < end;)
+                sleep_ms(50);
+        cr_expect(nginx_logged(&world, "c.json HTTP/1.1\" 304"));
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* A mount whose catalog cannot be asked for has the names it had, and without them it mounts. */
+Test(catalog_url, start_without_network)
+{
+        struct world world;
+        char hex[HEX];
+        char url[256];
+
+        world_begin(&world);
+        world_asset(&world, 1000, hex);
+        world_nginx(&world);
+        publish(&world, hex, "a", "b");
+        snprintf(url, sizeof(url), "%s", url_of(&world, "c.json"));
+        world_mount(&world, "--catalog", url, "--origin", "http://127.0.0.1:1/{sha256}");
+        expect_names(&world, "a b ");
+        world_unmount(&world);
+        cr_assert_eq(world_shell("rm '%s/c.json'", world.files), 0);
+        world_mount(&world, "--catalog", url, "--catalog", "http://127.0.0.1:1/SHA256SUMS",
+                    "--origin", "http://127.0.0.1:1/{sha256}");
+        cr_expect_eq(world_shell("test \"$(ls '%s/by-name' | tr '\\n' ' ')\" = 'a b '", world.mnt),
+                     0);
+        expect_logged(&world, "event=catalog-unreachable");
+        cr_expect_eq(
+            world_shell("grep -q '\"catalog_stale\": true' '%s/.assetfs/status.json'", world.mnt),
+            0);
+        cr_expect_eq(world_shell("tests/schema/validate tests/schema/status.schema.json "
+                                 "'%s/.assetfs/status.json' >&2",
+                                 world.mnt),
+                     0);
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* https by our CA, through a redirect; the siblings are those of the URL that was given. */
+Test(catalog_url, sums_by_https_and_redirect)
+{
+        struct world world;
+        char hex[HEX];
+        char url[256];
+
+        world_begin(&world);
+        world_asset(&world, 1000, hex);
+        world_nginx(&world);
+        cr_assert_eq(world_shell("cd '%1$s' && mv %2$s 'a b' && sha256sum 'a b' >SHA256SUMS",
+                                 world.files, hex),
+                     0);
+        snprintf(url, sizeof(url), "https://127.0.0.1:%d/moved/SHA256SUMS", world.https_port);
+        world_mount(&world, "--catalog", url, "--ca", world.ca);
+        expect_names(&world, "a b ");
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect(nginx_logged(&world, "GET /moved/a%20b"));
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* Without an end, and slow: neither keeps the mount, and the first is cut at the bound. */
+Test(catalog_url, endless_and_slow)
+{
+        struct world world;
+        char hex[HEX];
+        char endless[256];
+        char slow[256];
+
+        world_begin(&world);
+        world_asset(&world, 300000, hex);
+        world_origin(&world);
+        snprintf(endless, sizeof(endless), "http://127.0.0.1:%d/endless/%s", world.port, hex);
+        snprintf(slow, sizeof(slow), "http://127.0.0.1:%d/half-gate/%s", world.port, hex);
+        world_mount(&world, "--catalog", slow, "--catalog", endless, "--origin",
+                    world_url(&world, "ok"));
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        expect_logged(&world, "larger than 64 MiB");
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
