@@ -213,6 +213,39 @@ static void commit(struct fetch_attempt *attempt, struct fetch_cause *ret)
                 fetch_cause_set_disk(ret, -r, "publishing");
 }
 
+/*
+ * With the credential that there is now. Where it is refused and there is another one by then, the
+ * source is asked once more at once; what runs out in the middle is the plan's to try again.
+ */
+static void read_http(struct fetch_job *job, struct fetch_outcome *ret)
+{
+        struct fetch_auth *auth = job->source->auth;
+        uint64_t position = fetch_source_position(job);
+        struct fetch_auth_pass *pass = NULL;
+
+        if (auth && !(pass = fetch_auth_take(auth, &ret->cause)))
+                return;
+        for (bool again = true; again;) {
+                job->pass = pass;
+                fetch_http_source(job, ret);
+                again = false;
+                if (auth && (ret->cause.status == 401 || ret->cause.status == 403)) {
+                        struct fetch_auth_pass *next = fetch_auth_renew(auth, pass);
+
+                        again = next && fetch_source_position(job) == position;
+                        if (again) {
+                                fetch_auth_pass_unref(pass);
+                                *ret = (struct fetch_outcome){0};
+                                pass = next;
+                                auth = NULL; /* once */
+                        } else {
+                                fetch_auth_pass_unref(next);
+                        }
+                }
+        }
+        fetch_auth_pass_unref(pass);
+}
+
 static void read_source(struct fetch_attempt *attempt, struct fetch_candidate *candidate,
                         struct fetch_outcome *ret)
 {
@@ -225,7 +258,7 @@ static void read_source(struct fetch_attempt *attempt, struct fetch_candidate *c
                 break;
         case FETCH_SCHEME_HTTP:
         case FETCH_SCHEME_HTTPS:
-                fetch_http_source(&job, ret);
+                read_http(&job, ret);
                 break;
         case FETCH_SCHEME_OTHER:
                 fetch_cause_set(&ret->cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");

@@ -12,6 +12,7 @@
 #ifndef FETCH_HTTP_H
 #define FETCH_HTTP_H
 
+#include "fetch/auth.h"
 #include "fetch/cause.h"
 #include "fetch/net.h"
 #include "fetch/phase.h"
@@ -69,8 +70,10 @@ struct http_request {
         const char *url;
         unsigned timeout_ms; /* bounds all of it, redirects too; 0: only the rate floor does */
         bool is_origins;     /* the operator named it: as for deny_nets */
-        bool beside;         /* by another connection than what runs already, not only another
-                              * HTTP/2 stream: what limits one connection limits its streams */
+        /* For the hops that it is meant for, and for no other; or NULL. A reference is taken. */
+        struct fetch_auth_pass *pass;
+        bool beside; /* by another connection than what runs already, not only another
+                      * HTTP/2 stream: what limits one connection limits its streams */
         /* HTTP_GET: the bytes [first, end) of the body. */
         uint64_t first;
         uint64_t end;         /* or HTTP_TO_THE_END */

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* Only the first hop, of a URL that holds the address, was chosen by the operator. */
@@ -128,11 +129,34 @@ static CURLcode set_policy(struct http_transfer *transfer)
         return code;
 }
 
+/* The credential is for one server: what goes to any other gets nothing of it. */
+static CURLcode set_pass(struct http_transfer *transfer, const char *url)
+{
+        const struct fetch_auth_pass *pass = transfer->pass;
+        bool ours = pass && fetch_auth_pass_is_for(pass, url);
+        CURL *easy = transfer->easy;
+        CURLcode code = CURLE_OK;
+
+        SET(CURLOPT_HTTPHEADER, ours && transfer->secret ? transfer->secret : transfer->headers);
+        SET(CURLOPT_SSLCERT_BLOB, NULL);
+        SET(CURLOPT_SSLKEY_BLOB, NULL);
+        if (ours && pass->certificate) {
+                const char *key = pass->key ? pass->key : pass->certificate;
+                struct curl_blob certificate = {pass->certificate, strlen(pass->certificate),
+                                                CURL_BLOB_NOCOPY};
+                struct curl_blob private_key = {(void *)key, strlen(key), CURL_BLOB_NOCOPY};
+
+                SET(CURLOPT_SSLCERT_BLOB, &certificate);
+                SET(CURLOPT_SSLKEY_BLOB, &private_key);
+        }
+        return code;
+}
+
 CURLcode http_transfer_set_url(struct http_transfer *transfer, const char *url)
 {
         const char *proxy = proxy_of(transfer, url);
         CURL *easy = transfer->easy;
-        CURLcode code = CURLE_OK;
+        CURLcode code = set_pass(transfer, url);
 
         SET(CURLOPT_URL, url);
         SET(CURLOPT_PROXY, proxy ? proxy : "");
@@ -150,7 +174,6 @@ static CURLcode set_request(struct http_transfer *transfer, const struct http_re
                          request->end - 1);
         else if (request->method == HTTP_GET)
                 snprintf(range, sizeof(range), "%" PRIu64 "-", request->first);
-        SET(CURLOPT_HTTPHEADER, transfer->headers);
         SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
         if (request->method == HTTP_HEAD)
                 SET(CURLOPT_NOBODY, 1L);
@@ -188,6 +211,17 @@ static struct curl_slist *make_headers(const struct http_request *request)
         return add_header(headers, "If-Modified-Since", request->if_modified_since);
 }
 
+/* Takes the headers over. NULL without memory: then nothing is sent at all. */
+static struct curl_slist *add_secret(struct curl_slist *headers, const struct fetch_auth_pass *pass)
+{
+        struct curl_slist *longer =
+            headers ? curl_slist_append(headers, pass->authorization) : NULL;
+
+        if (!longer)
+                curl_slist_free_all(headers);
+        return longer;
+}
+
 struct http_transfer *http_transfer_new(const struct http_config *config,
                                         const struct http_request *request,
                                         const struct http_handler *handler, void *arg)
@@ -209,8 +243,12 @@ struct http_transfer *http_transfer_new(const struct http_config *config,
         transfer->deadline_ms = request->timeout_ms ? fetch_now_ms() + request->timeout_ms : 0;
         transfer->easy = curl_easy_init();
         transfer->headers = make_headers(request);
-        if (!transfer->easy || !transfer->headers || set_policy(transfer) != CURLE_OK ||
-            set_request(transfer, request) != CURLE_OK) {
+        if (request->pass && request->pass->authorization)
+                transfer->secret = add_secret(make_headers(request), request->pass);
+        transfer->pass = fetch_auth_pass_ref(request->pass);
+        if (!transfer->easy || !transfer->headers ||
+            (request->pass && request->pass->authorization && !transfer->secret) ||
+            set_policy(transfer) != CURLE_OK || set_request(transfer, request) != CURLE_OK) {
                 http_transfer_free(transfer);
                 return NULL;
         }
@@ -223,5 +261,9 @@ void http_transfer_free(struct http_transfer *transfer)
                 return;
         curl_easy_cleanup(transfer->easy);
         curl_slist_free_all(transfer->headers);
+        for (struct curl_slist *line = transfer->secret; line; line = line->next)
+                explicit_bzero(line->data, strlen(line->data));
+        curl_slist_free_all(transfer->secret);
+        fetch_auth_pass_unref(transfer->pass);
         free(transfer);
 }

@@ -23,13 +23,15 @@ struct http_transfer {
         int socket_error; /* errno: there could be no socket, for which no server is to blame */
         struct http_handler handler;
         void *arg;
-        struct curl_slist *headers; /* that are sent */
-        int64_t deadline_ms;        /* of all hops together; 0: none */
-        int hops;                   /* redirects followed so far */
-        bool answered;              /* handler.response was called */
-        bool refused;               /* … and returned false */
-        size_t discarded;           /* bytes of bodies that nobody wants */
-        size_t headers_taken;       /* bytes of this hop's headers and trailers */
+        struct curl_slist *headers;   /* that are sent to everybody */
+        struct curl_slist *secret;    /* … and after them to whom the pass is for; or NULL */
+        struct fetch_auth_pass *pass; /* or NULL */
+        int64_t deadline_ms;          /* of all hops together; 0: none */
+        int hops;                     /* redirects followed so far */
+        bool answered;                /* handler.response was called */
+        bool refused;                 /* … and returned false */
+        size_t discarded;             /* bytes of bodies that nobody wants */
+        size_t headers_taken;         /* bytes of this hop's headers and trailers */
         char error[CURL_ERROR_SIZE];
 
         /* The loop's lock. */

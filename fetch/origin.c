@@ -9,18 +9,21 @@
 #include <string.h>
 
 /* Takes `url` over; false without memory. */
-static bool append(struct fetch_source *sources, size_t *count, char *url, bool is_origins)
+static bool append(struct fetch_source *sources, size_t *count, char *url, struct fetch_auth *auth,
+                   bool is_origins)
 {
         if (!url)
                 return false;
         for (size_t i = 0; i < *count; i++) {
                 if (strcmp(sources[i].url, url) == 0) {
                         sources[i].is_origins |= is_origins;
+                        if (!sources[i].auth)
+                                sources[i].auth = auth;
                         free(url);
                         return true;
                 }
         }
-        sources[(*count)++] = (struct fetch_source){url, is_origins};
+        sources[(*count)++] = (struct fetch_source){url, auth, is_origins};
         return true;
 }
 
@@ -40,10 +43,10 @@ struct fetch_source *fetch_sources(const struct fetch_origins *origins,
         bool ok = sources;
 
         for (size_t i = 0; ok && i < listed; i++)
-                ok = append(sources, &count, strdup(asset->urls[i]), false);
+                ok = append(sources, &count, strdup(asset->urls[i]), NULL, false);
         for (size_t i = 0; ok && i < origins->template_count; i++)
                 ok = append(sources, &count, fetch_template_expand(origins->templates[i], digest),
-                            true);
+                            origins->auths ? origins->auths[i] : NULL, true);
         if (ok)
                 return sources;
         fetch_sources_free(sources);

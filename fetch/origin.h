@@ -5,17 +5,20 @@
 #ifndef FETCH_ORIGIN_H
 #define FETCH_ORIGIN_H
 
+#include "fetch/auth.h"
 #include "fetch/catalogs.h"
 
 struct fetch_origins {
         struct fetch_catalogs *catalogs;
         const char *const *templates;
+        struct fetch_auth *const *auths; /* a credential or NULL for each template; or NULL */
         size_t template_count;
 };
 
 struct fetch_source {
         char *url;
-        bool is_origins; /* named by the operator, and not by a catalog alone */
+        struct fetch_auth *auth; /* that the asking needs, or NULL */
+        bool is_origins;         /* named by the operator, and not by a catalog alone */
 };
 
 /* A list, perhaps empty, that ends with a NULL url; free it with fetch_sources_free(). NULL

@@ -31,11 +31,12 @@ struct question {
         struct question *queue_next; /* the lock */
         int64_t deadline_ms;
         struct fetch_source *sources;
-        size_t at;                /* the source being asked */
-        enum http_method method;  /* by which it is asked */
-        uint64_t size;            /* what it answered */
-        bool exists;              /* some source has it, but tells no size */
-        struct fetch_cause worst; /* of the sources before */
+        struct fetch_auth_pass *pass; /* for it, or NULL: none is needed, or not taken yet */
+        size_t at;                    /* the source being asked */
+        enum http_method method;      /* by which it is asked */
+        uint64_t size;                /* what it answered */
+        bool exists;                  /* some source has it, but tells no size */
+        struct fetch_cause worst;     /* of the sources before */
 };
 
 struct fetch_sizes {
@@ -111,6 +112,7 @@ static void conclude(struct question *question)
         pthread_mutex_unlock(&sizes->lock);
 
         fetch_crowd_tell(waiters, cause, size);
+        fetch_auth_pass_unref(question->pass);
         fetch_sources_free(question->sources);
         free(question);
 
@@ -140,17 +142,26 @@ static bool worth_a_range(const struct question *question, const struct fetch_ca
                                            cause->status != 410 && cause->status != 407);
 }
 
+static void drop_pass(struct question *question)
+{
+        fetch_auth_pass_unref(question->pass);
+        question->pass = NULL;
+}
+
 /* What the source at hand said, and so who is to be asked next and how. */
 static void take_answer(struct question *question, const struct fetch_cause *cause)
 {
         if (question->exists && question->size != CAS_SIZE_UNKNOWN)
                 return;
+        if (question->pass && (cause->status == 401 || cause->status == 403))
+                fetch_auth_refused(question->sources[question->at].auth, question->pass);
         if (worth_a_range(question, cause)) {
                 question->method = HTTP_GET_FIRST_BYTE;
                 return;
         }
         if (!question->exists)
                 fetch_cause_merge(&question->worst, cause);
+        drop_pass(question);
         question->method = HTTP_HEAD;
         question->at++;
 }
@@ -186,6 +197,7 @@ static void ask_http(struct question *question)
                     .method = question->method,
                     .url = source->url,
                     .is_origins = source->is_origins,
+                    .pass = question->pass,
                     .timeout_ms = (unsigned)left_ms,
                 };
 
@@ -271,9 +283,26 @@ static void look_at_file(struct fetch_errand *errand)
         go_on(question);
 }
 
-static void ask_file(struct question *question)
+/* On the helper's thread: a credential's file may hang as well. */
+static void take_pass(struct fetch_errand *errand)
 {
-        question->errand.run = look_at_file;
+        struct question *question =
+            (struct question *)((char *)errand - offsetof(struct question, errand));
+        struct fetch_cause cause = {0};
+
+        if (is_worth_a_look(question)) {
+                question->pass = fetch_auth_take(question->sources[question->at].auth, &cause);
+                if (!question->pass) {
+                        question->method = HTTP_GET_FIRST_BYTE; /* nothing further to ask here */
+                        take_answer(question, &cause);
+                }
+        }
+        go_on(question);
+}
+
+static void ask_helper(struct question *question, void (*run)(struct fetch_errand *errand))
+{
+        question->errand.run = run;
         if (fetch_helper_give(&question->sizes->helper, &question->errand))
                 return;
         fetch_cause_set_disk(&question->worst, ENOMEM, "size");
@@ -283,6 +312,7 @@ static void ask_file(struct question *question)
 enum step {
         STEP_NONE,
         STEP_FILE,
+        STEP_PASS,
         STEP_TRANSFER,
 };
 
@@ -303,8 +333,12 @@ static enum step next_step(struct question *question)
                 struct fetch_cause cause = {0};
                 enum fetch_scheme scheme = fetch_url_scheme(url);
 
+                if (scheme == FETCH_SCHEME_FILE)
+                        return STEP_FILE;
                 if (scheme != FETCH_SCHEME_OTHER)
-                        return scheme == FETCH_SCHEME_FILE ? STEP_FILE : STEP_TRANSFER;
+                        return question->sources[question->at].auth && !question->pass
+                                   ? STEP_PASS
+                                   : STEP_TRANSFER;
                 fetch_cause_set(&cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");
                 fetch_cause_merge(&question->worst, &cause);
         }
@@ -321,7 +355,10 @@ static void go_on(struct question *question)
                 conclude(question);
                 break;
         case STEP_FILE:
-                ask_file(question);
+                ask_helper(question, look_at_file);
+                break;
+        case STEP_PASS:
+                ask_helper(question, take_pass);
                 break;
         case STEP_TRANSFER:
                 queue(question);

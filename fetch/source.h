@@ -28,6 +28,7 @@ struct fetch_job {
         struct fetch_window *window;
         struct http_loop *loop;
         const struct fetch_source *source;
+        struct fetch_auth_pass *pass;  /* that goes along, or NULL */
         struct fetch_version *version; /* of the source; kept up to date */
         uint64_t bound;                /* bytes */
         uint64_t declared;             /* bytes, by a catalog, or CAS_SIZE_UNKNOWN */

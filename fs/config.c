@@ -101,7 +101,9 @@ static void end_section(struct parser *parser)
         if (!(parser->seen & bit_of(needed)))
                 refuse(parser, parser->section_line, "this %s has no %s", parser->section,
                        needed->key);
-        parser->seen &= ~bit_of(needed);
+        for (unsigned i = 0; i < fs_setting_count; i++)
+                if (strcmp(fs_settings[i].section, parser->section) == 0)
+                        parser->seen &= ~bit_of(&fs_settings[i]);
 }
 
 /* Cuts "…" off the end of the heading, with the blanks before it. NULL: there is none. */
@@ -220,6 +222,10 @@ static int take_key(void *arg, const char *cut_section, const char *key, const c
                 refuse(parser, parser->line, "%s: a value stands without quotes", key);
         else if (!setting->many && (parser->seen & bit_of(setting)))
                 refuse(parser, parser->line, "%s a second time", key);
+        else if (is_named(parser->section) && setting != find(parser->section, NULL) &&
+                 !(parser->seen & bit_of(find(parser->section, NULL))))
+                refuse(parser, parser->line, "%s stands behind %s", key,
+                       find(parser->section, NULL)->key);
         else if (parser->part & (setting->fixed ? FS_CONFIG_FIXED : FS_CONFIG_FREE))
                 set(parser, setting, value);
         if (setting)

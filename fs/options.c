@@ -98,7 +98,7 @@ static int take_setting(struct reading *reading, const struct fs_setting *settin
 static const struct fs_setting *find_setting(const char *option)
 {
         for (unsigned i = 0; i < fs_setting_count; i++)
-                if (strcmp(fs_settings[i].option, option) == 0)
+                if (fs_settings[i].option && strcmp(fs_settings[i].option, option) == 0)
                         return &fs_settings[i];
         return NULL;
 }
@@ -131,7 +131,7 @@ static int take_option(struct reading *reading, int option, char **argv)
 static void make_long_options(struct option *ret)
 {
         for (unsigned i = 0; i < fs_setting_count; i++)
-                if (fs_settings[i].option[1])
+                if (fs_settings[i].option && fs_settings[i].option[1])
                         *ret++ = (struct option){fs_settings[i].option, required_argument, NULL,
                                                  LONG_OPTION + (int)i};
         *ret++ = (struct option){"help", no_argument, NULL, OPTION_HELP};

@@ -10,6 +10,7 @@
 #define FS_OPTIONS_H
 
 #include "cas/room.h"
+#include "fetch/auth.h"
 #include "fetch/net.h"
 #include "fs/refusals.h"
 
@@ -22,7 +23,7 @@
 #define FS_CATALOGS_MAX  64
 #define FS_DENY_NETS_MAX 64
 #define FS_ARGUMENTS_MAX 256
-#define FS_TEXTS_MAX     256
+#define FS_TEXTS_MAX     512
 
 enum fs_passthrough {
         FS_PASSTHROUGH_AUTO, /* where the kernel can */
@@ -44,6 +45,7 @@ struct fs_options {
         const char *ca_file;
         const char *proxy;
         const char *origins[FS_ORIGINS_MAX];
+        struct fetch_auth_files credentials[FS_ORIGINS_MAX]; /* of each origin */
         size_t origin_count;
         const char *catalogs[FS_CATALOGS_MAX];
         size_t catalog_count;

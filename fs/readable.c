@@ -46,11 +46,24 @@ static bool add_origin(struct fs_readable *readable, size_t *count, const char *
         return r == -EINVAL || add_folder(readable, count, path);
 }
 
+static bool add_credentials(struct fs_readable *readable, size_t *count,
+                            const struct fetch_auth_files *files)
+{
+        const char *const paths[] = {files->token_file, files->netrc_file, files->client_cert,
+                                     files->client_key};
+        bool ok = true;
+
+        for (size_t i = 0; ok && i < sizeof(paths) / sizeof(paths[0]); i++)
+                if (paths[i])
+                        ok = add_folder(readable, count, strdup(paths[i]));
+        return ok;
+}
+
 int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
 {
         const char *const environment[] = {getenv("SSL_CERT_FILE"), getenv("CURL_CA_BUNDLE")};
         const char *directory = getenv("SSL_CERT_DIR");
-        size_t most = options->catalog_count + options->origin_count + 5;
+        size_t most = options->catalog_count + 5 * options->origin_count + 5;
         size_t count = 0;
         bool ok = (ret->paths = calloc(most, sizeof(char *)));
 
@@ -59,6 +72,8 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
                      add_folder(ret, &count, strdup(options->catalogs[i]));
         for (size_t i = 0; ok && i < options->origin_count; i++)
                 ok = add_origin(ret, &count, options->origins[i]);
+        for (size_t i = 0; ok && i < options->origin_count; i++)
+                ok = add_credentials(ret, &count, &options->credentials[i]);
         if (ok && options->ca_file)
                 ok = add_folder(ret, &count, strdup(options->ca_file));
         for (size_t i = 0; ok && i < 2; i++)

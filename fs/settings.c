@@ -226,6 +226,53 @@ static int set_min_rate(struct fs_options *options, const char *text, struct fs_
         return fs_parse_number(text, 1, 1u << 30, &options->min_rate, why);
 }
 
+/* The last origin, if it is one that a secret may be sent to. */
+static int set_credential(struct fs_options *options, const char *path, const char **ret,
+                          struct fs_why *why)
+{
+        const char *url = options->origins[options->origin_count - 1];
+
+        if (!fetch_auth_is_private(url))
+                return refuse_url(why, url, "a credential goes by https:// alone, or to loopback");
+        *ret = path;
+        return 0;
+}
+
+static struct fetch_auth_files *last_credentials(struct fs_options *options)
+{
+        return &options->credentials[options->origin_count - 1];
+}
+
+static int set_token_file(struct fs_options *options, const char *path, struct fs_why *why)
+{
+        struct fetch_auth_files *files = last_credentials(options);
+
+        if (files->netrc_file)
+                return fs_value_refuse(why, path, "there is a netrc-file already");
+        return set_credential(options, path, &files->token_file, why);
+}
+
+static int set_netrc_file(struct fs_options *options, const char *path, struct fs_why *why)
+{
+        struct fetch_auth_files *files = last_credentials(options);
+
+        if (files->token_file)
+                return fs_value_refuse(why, path, "there is a token-file already");
+        return set_credential(options, path, &files->netrc_file, why);
+}
+
+static int set_client_cert(struct fs_options *options, const char *path, struct fs_why *why)
+{
+        return set_credential(options, path, &last_credentials(options)->client_cert, why);
+}
+
+static int set_client_key(struct fs_options *options, const char *path, struct fs_why *why)
+{
+        if (!last_credentials(options)->client_cert)
+                return fs_value_refuse(why, path, "it stands behind client-cert");
+        return set_credential(options, path, &last_credentials(options)->client_key, why);
+}
+
 #define PATH  .is_path = true
 #define FIXED .fixed = true
 #define MANY  .many = true
@@ -251,6 +298,11 @@ const struct fs_setting fs_settings[] = {
     {"min-rate", "limits", "min-rate", .set = set_min_rate},
     {"catalog-refresh", "limits", "catalog-refresh", .set = set_catalog_refresh},
     {"origin", "origin", "url", .set = add_origin},
+    /* Of one origin each, and so in the file alone. */
+    {NULL, "origin", "token-file", PATH, .set = set_token_file},
+    {NULL, "origin", "netrc-file", PATH, .set = set_netrc_file},
+    {NULL, "origin", "client-cert", PATH, .set = set_client_cert},
+    {NULL, "origin", "client-key", PATH, .set = set_client_key},
     {"catalog", "catalog", "file", PATH, .set = add_catalog},
 };
 

@@ -46,7 +46,7 @@ static void expect_sources(const struct fetch_origins *origins, const char *hex,
 Test(fetch_origin, templates_in_order_and_none_twice)
 {
         struct fetch_catalogs *catalogs = catalogs_with("{\"assets\": {}}");
-        struct fetch_origins origins = {catalogs, templates, 3};
+        struct fetch_origins origins = {catalogs, templates, NULL, 3};
 
         expect_sources(
             &origins, UNLISTED,
@@ -59,7 +59,7 @@ Test(fetch_origin, catalog_comes_first)
         struct fetch_catalogs *catalogs = catalogs_with(
             "{\"assets\": {\"a\": {\"sha256\": \"" LISTED
             "\", \"urls\": [\"https://catalog/a\", \"https://second/" LISTED "\"]}}}");
-        struct fetch_origins origins = {catalogs, templates, 3};
+        struct fetch_origins origins = {catalogs, templates, NULL, 3};
 
         expect_sources(&origins, LISTED,
                        (const char *const[]){"https://catalog/a", "https://second/" LISTED,
@@ -74,7 +74,7 @@ Test(fetch_origin, no_source_is_an_empty_list)
 {
         struct fetch_catalogs *catalogs =
             catalogs_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED "\"}}}");
-        struct fetch_origins origins = {catalogs, NULL, 0};
+        struct fetch_origins origins = {catalogs, NULL, NULL, 0};
 
         expect_sources(&origins, LISTED, (const char *const[]){NULL});
         expect_sources(&origins, UNLISTED, (const char *const[]){NULL});

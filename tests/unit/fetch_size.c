@@ -45,7 +45,7 @@ static struct fetch *new_fetch(const char *const *templates, size_t count)
         cr_assert_eq(fetch_catalogs_new(empty, &catalogs), 0);
 
         struct fetch_config config = {
-            .origins = {catalogs, templates, count},
+            .origins = {catalogs, templates, NULL, count},
             .http = {.stall_seconds = 30,
                      .min_rate = 1,
                      .connect_seconds = 10,

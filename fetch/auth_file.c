@@ -1,0 +1,242 @@
+/*
+ * Credentials that are files: a bearer token, a netrc, a client's certificate and key. They
+ * are read when they are needed, and again when they have changed, by the worker's user; so
+ * that a token that is renewed by somebody else needs no reload. Sends nothing.
+ */
+#include "fetch/auth.h"
+
+#include "cas/io.h"
+#include "fetch/url.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TOKEN, NETRC, CERT, KEY, FILES };
+
+static const char *const keys[] = {"token-file", "netrc-file", "client-cert", "client-key"};
+
+struct auth_file {
+        struct fetch_auth auth;
+        const char *paths[FILES]; /* or NULL */
+        struct stat seen[FILES];  /* whoever makes a pass */
+};
+
+static bool is_as_seen(const struct stat *seen, const struct stat *st)
+{
+        return seen->st_ino == st->st_ino && seen->st_dev == st->st_dev &&
+               seen->st_size == st->st_size && seen->st_mtim.tv_sec == st->st_mtim.tv_sec &&
+               seen->st_mtim.tv_nsec == st->st_mtim.tv_nsec &&
+               seen->st_ctim.tv_sec == st->st_ctim.tv_sec &&
+               seen->st_ctim.tv_nsec == st->st_ctim.tv_nsec;
+}
+
+static bool is_fresh(struct fetch_auth *auth, const struct fetch_auth_pass *pass)
+{
+        const struct auth_file *file = (const struct auth_file *)auth;
+        struct stat st;
+
+        (void)pass;
+        for (int i = 0; i < FILES; i++)
+                if (file->paths[i] &&
+                    (stat(file->paths[i], &st) < 0 || !is_as_seen(&file->seen[i], &st)))
+                        return false;
+        return true;
+}
+
+/* The text, its trailing blanks cut off; NULL after the cause was set. */
+static char *read_secret(struct auth_file *file, int which, struct fetch_cause *cause)
+{
+        const char *path = file->paths[which];
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        struct stat *st = &file->seen[which];
+        char *text = NULL;
+        const char *why = NULL;
+        ssize_t got = 0;
+
+        if (fd < 0 || fstat(fd, st) < 0)
+                why = strerror(errno);
+        else if (!S_ISREG(st->st_mode) || st->st_size >= FETCH_AUTH_SECRET_MAX)
+                why = "not a regular file of less than 64 KiB";
+        else if (!(text = calloc(1, FETCH_AUTH_SECRET_MAX)))
+                why = strerror(ENOMEM);
+        else if ((got = cas_io_read_at(fd, text, FETCH_AUTH_SECRET_MAX - 1, 0)) < 0)
+                why = strerror((int)-got);
+        while (!why && got > 0 && strchr(" \t\r\n", text[got - 1]))
+                text[--got] = '\0';
+        if (!why && got == 0)
+                why = "it is empty";
+        else if (!why && strlen(text) != (size_t)got)
+                why = "a NUL byte: not a text";
+        if (!why)
+                return text;
+        if (text)
+                explicit_bzero(text, FETCH_AUTH_SECRET_MAX);
+        free(text);
+        fetch_cause_set(cause, FETCH_DENIED, "%s %s: %s", keys[which], path, why);
+        return NULL;
+}
+
+static void forget(char *secret)
+{
+        explicit_bzero(secret, strlen(secret));
+        free(secret);
+}
+
+/* One word of what a header may hold: else it could forge a second header. */
+static bool is_token(const char *text)
+{
+        for (; *text; text++)
+                if (*text <= ' ' || *text > '~')
+                        return false;
+        return true;
+}
+
+static bool take_token(struct auth_file *file, struct fetch_auth_pass *pass,
+                       struct fetch_cause *cause)
+{
+        char *token = read_secret(file, TOKEN, cause);
+
+        if (!token)
+                return false;
+        if (!is_token(token))
+                fetch_cause_set(cause, FETCH_DENIED, "token-file %s: not one line of one word",
+                                file->paths[TOKEN]);
+        else if (asprintf(&pass->authorization, "Authorization: Bearer %s", token) < 0)
+                pass->authorization = NULL;
+        forget(token);
+        return pass->authorization;
+}
+
+/* login and password of the host, in words of `text`, which is cut up. As curl has it, "default"
+ * is for every host that is not named before it. */
+static bool find_login(char *text, const char *host, const char **ret_login,
+                       const char **ret_password)
+{
+        const char *blanks = " \t\r\n";
+        bool ours = false;
+        char *rest;
+
+        *ret_login = *ret_password = NULL;
+        for (char *word = strtok_r(text, blanks, &rest); word;
+             word = strtok_r(NULL, blanks, &rest)) {
+                bool machine = strcmp(word, "machine") == 0;
+                const char *value;
+
+                if (ours && (machine || strcmp(word, "default") == 0))
+                        break;
+                if (strcmp(word, "default") == 0) {
+                        ours = true;
+                        continue;
+                }
+                value = strtok_r(NULL, blanks, &rest);
+                if (!value)
+                        break;
+                if (machine)
+                        ours = strcasecmp(value, host) == 0;
+                else if (ours && strcmp(word, "login") == 0)
+                        *ret_login = value;
+                else if (ours && strcmp(word, "password") == 0)
+                        *ret_password = value;
+        }
+        return *ret_login && *ret_password;
+}
+
+static char *basic(const char *login, const char *password)
+{
+        static const char head[] = "Authorization: Basic ";
+        char *pair;
+        char *line;
+        int length = asprintf(&pair, "%s:%s", login, password);
+
+        if (length < 0)
+                return NULL;
+        line = malloc(sizeof(head) + (size_t)(length + 2) / 3 * 4 + 1);
+        if (line)
+                EVP_EncodeBlock((unsigned char *)stpcpy(line, head), (unsigned char *)pair, length);
+        forget(pair);
+        return line;
+}
+
+static char *host_of(const char *url)
+{
+        CURLU *parsed = curl_url();
+        char *host = NULL;
+
+        if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK)
+                curl_url_get(parsed, CURLUPART_HOST, &host, 0);
+        curl_url_cleanup(parsed);
+        return host;
+}
+
+static bool take_netrc(struct auth_file *file, struct fetch_auth_pass *pass,
+                       struct fetch_cause *cause)
+{
+        char *host = host_of(file->auth.url);
+        char *text = read_secret(file, NETRC, cause);
+        const char *login;
+        const char *password;
+
+        if (text && host && find_login(text, host, &login, &password))
+                pass->authorization = basic(login, password);
+        else if (text)
+                fetch_cause_set(cause, FETCH_DENIED, "netrc-file %s: no login and password for %s",
+                                file->paths[NETRC], host ? host : "the host");
+        if (text)
+                explicit_bzero(text, FETCH_AUTH_SECRET_MAX);
+        free(text);
+        curl_free(host);
+        return pass->authorization;
+}
+
+static bool make(struct fetch_auth *auth, struct fetch_auth_pass *pass, struct fetch_cause *cause)
+{
+        struct auth_file *file = (struct auth_file *)auth;
+        bool ok = true;
+
+        fetch_cause_set(cause, FETCH_DENIED, "out of memory for the credential");
+        if (file->paths[TOKEN])
+                ok = take_token(file, pass, cause);
+        else if (file->paths[NETRC])
+                ok = take_netrc(file, pass, cause);
+        if (ok && file->paths[CERT])
+                ok = (pass->certificate = read_secret(file, CERT, cause));
+        if (ok && file->paths[KEY])
+                ok = (pass->key = read_secret(file, KEY, cause));
+        if (ok)
+                *cause = (struct fetch_cause){0};
+        return ok;
+}
+
+static void destroy(struct fetch_auth *auth)
+{
+        free(auth);
+}
+
+int fetch_auth_of_files(const char *url, const struct fetch_auth_files *files,
+                        struct fetch_auth **ret)
+{
+        static const struct fetch_auth_kind kind = {is_fresh, make, destroy};
+        struct auth_file *file;
+
+        *ret = NULL;
+        if (!files->token_file && !files->netrc_file && !files->client_cert)
+                return 0;
+        file = calloc(1, sizeof(*file));
+        if (!file)
+                return -ENOMEM;
+        file->paths[TOKEN] = files->token_file;
+        file->paths[NETRC] = files->netrc_file;
+        file->paths[CERT] = files->client_cert;
+        file->paths[KEY] = files->client_key;
+        fetch_auth_init(&file->auth, &kind, url);
+        *ret = &file->auth;
+        return 0;
+}
