@@ -78,6 +78,9 @@ static int read_options(int argc, char **argv, struct request *request)
 
         opterr = 0;
         while ((option = getopt_long(argc, argv, ":h", options, NULL)) >= 0) {
+                if (option == 'f' && fetch_catalog_is_url(optarg))
+                        return usage_error(
+                            request, "--catalog takes a file; of a catalog by URL, give digests");
                 if (option == 'f' && request->catalog_count == CATALOGS_MAX)
                         return usage_error(request, "too many catalogs");
                 if (option == 'c')

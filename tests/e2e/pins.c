@@ -134,6 +134,10 @@ Test(pins, that_cannot_be_made_are_told)
                      2);
         cr_expect(strstr(output, "is not 64 lowercase hex digits"), "%s", output);
         cr_expect_lt(access(pin(&world, hex), F_OK), 0, "words are looked at first");
+        cr_expect_eq(world_run(output, sizeof(output), "pin", "--cache", world.cache, "--catalog",
+                               "http://127.0.0.1:1/c.json", hex),
+                     2);
+        cr_expect(strstr(output, "--catalog takes a file"), "%s", output);
         cr_expect_eq(world_run(output, sizeof(output), "pin", hex), 2);
         cr_expect_eq(world_run(output, sizeof(output), "pin", "--cache", world.cache), 2);
         cr_expect_eq(world_run(output, sizeof(output), "pin", "--cache", world.files, hex), 1);
