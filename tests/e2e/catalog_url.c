@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 TestSuite(catalog_url, .timeout = 90);
@@ -105,6 +106,47 @@ Test(catalog_url, fault_80_broken_smaller_rolled_back)
              !nginx_logged(&world, "c.json HTTP/1.1\" 304") && now_ms() < end;)
                 sleep_ms(50);
         cr_expect(nginx_logged(&world, "c.json HTTP/1.1\" 304"));
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* What is open and mapped reads on, though no catalog names it any more. */
+Test(catalog_url, fault_80_open_and_mapped_are_untouched)
+{
+        struct world world;
+        char hex[HEX];
+        char other[HEX];
+        char origin[256];
+        char *kept;
+        char *mapped;
+        int fd;
+
+        world_begin(&world);
+        world_asset(&world, 300000, hex);
+        world_asset(&world, 1000, other);
+        world_nginx(&world);
+        publish(&world, hex, "a", "b");
+        snprintf(origin, sizeof(origin), "%s", url_of(&world, "{sha256}"));
+        world_mount(&world, "--catalog", url_of(&world, "c.json"), "--catalog-refresh", "1",
+                    "--origin", origin);
+        expect_names(&world, "a b ");
+        fd = open(world_path(&world, hex), O_RDONLY | O_CLOEXEC);
+        cr_assert_geq(fd, 0);
+        mapped = mmap(NULL, 300000, PROT_READ, MAP_SHARED, fd, 0);
+        kept = malloc(300000);
+        cr_assert(mapped != MAP_FAILED && kept);
+        memcpy(kept, mapped, 4096);
+
+        publish(&world, other, "c", NULL);
+        expect_names(&world, "c ");
+        cr_assert_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        cr_expect_eq(memcmp(kept, mapped, 4096), 0);
+        cr_expect_eq(pread(fd, kept, 300000, 0), 300000);
+        cr_expect_eq(memcmp(kept, mapped, 300000), 0);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0, "and it is still in the cache");
+        munmap(mapped, 300000);
+        free(kept);
+        close(fd);
         world.threads = IDLE_THREADS;
         world_end(&world);
 }
