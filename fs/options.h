@@ -47,6 +47,10 @@ struct fs_options {
         const char *origins[FS_ORIGINS_MAX];
         struct fetch_auth_files credentials[FS_ORIGINS_MAX]; /* of each origin */
         size_t origin_count;
+        /* While a file is read: what its last url was, and its credentials; NULL: it was refused.
+         */
+        const char *asked_url;
+        struct fetch_auth_files *asked_files;
         const char *catalogs[FS_CATALOGS_MAX];
         size_t catalog_count;
         unsigned catalog_refresh; /* seconds; 0: at the start and at a reload alone */

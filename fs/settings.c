@@ -34,10 +34,13 @@ static int add_origin(struct fs_options *options, const char *url, struct fs_why
 {
         const char *words;
 
+        options->asked_url = NULL;
         if (fetch_template_check(url, &words) < 0)
                 return refuse_url(why, url, words);
         if (options->origin_count == FS_ORIGINS_MAX)
                 return refuse_url(why, url, "too many origins");
+        options->asked_url = url;
+        options->asked_files = &options->credentials[options->origin_count];
         options->origins[options->origin_count++] = url;
         return 0;
 }
@@ -226,11 +229,11 @@ static int set_min_rate(struct fs_options *options, const char *text, struct fs_
         return fs_parse_number(text, 1, 1u << 30, &options->min_rate, why);
 }
 
-/* The last origin, if it is one that a secret may be sent to. */
+/* For the url above it, if it is one that a secret may be sent to. */
 static int set_credential(struct fs_options *options, const char *path, const char **ret,
                           struct fs_why *why)
 {
-        const char *url = options->origins[options->origin_count - 1];
+        const char *url = options->asked_url;
 
         if (!fetch_auth_is_private(url))
                 return refuse_url(why, url, "a credential goes by https:// alone, or to loopback");
@@ -238,39 +241,44 @@ static int set_credential(struct fs_options *options, const char *path, const ch
         return 0;
 }
 
-static struct fetch_auth_files *last_credentials(struct fs_options *options)
+/* NULL: the url was refused, and so was enough said. */
+static struct fetch_auth_files *asked_files(struct fs_options *options)
 {
-        return &options->credentials[options->origin_count - 1];
+        return options->asked_url ? options->asked_files : NULL;
 }
 
 static int set_token_file(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        struct fetch_auth_files *files = last_credentials(options);
+        struct fetch_auth_files *files = asked_files(options);
 
-        if (files->netrc_file)
+        if (files && files->netrc_file)
                 return fs_value_refuse(why, path, "there is a netrc-file already");
-        return set_credential(options, path, &files->token_file, why);
+        return files ? set_credential(options, path, &files->token_file, why) : 0;
 }
 
 static int set_netrc_file(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        struct fetch_auth_files *files = last_credentials(options);
+        struct fetch_auth_files *files = asked_files(options);
 
-        if (files->token_file)
+        if (files && files->token_file)
                 return fs_value_refuse(why, path, "there is a token-file already");
-        return set_credential(options, path, &files->netrc_file, why);
+        return files ? set_credential(options, path, &files->netrc_file, why) : 0;
 }
 
 static int set_client_cert(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        return set_credential(options, path, &last_credentials(options)->client_cert, why);
+        struct fetch_auth_files *files = asked_files(options);
+
+        return files ? set_credential(options, path, &files->client_cert, why) : 0;
 }
 
 static int set_client_key(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        if (!last_credentials(options)->client_cert)
+        struct fetch_auth_files *files = asked_files(options);
+
+        if (files && !files->client_cert)
                 return fs_value_refuse(why, path, "it stands behind client-cert");
-        return set_credential(options, path, &last_credentials(options)->client_key, why);
+        return files ? set_credential(options, path, &files->client_key, why) : 0;
 }
 
 #define PATH  .is_path = true
