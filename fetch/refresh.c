@@ -25,6 +25,7 @@ struct source {
         struct fetch_refresh *refresh;
         struct fetch_catalog_text *text; /* with the bytes in force */
         struct cas_digest name;          /* of its copy */
+        struct fetch_auth *auth;         /* or NULL */
         struct cas_kept known;           /* etag and date of the bytes in force; no bytes */
         struct refresh_get get;
         bool fresh; /* get.body waits to be looked at */
@@ -126,6 +127,12 @@ static bool succeed(struct source *source, bool checked)
         return had_failed;
 }
 
+static void drop_pass(struct source *source)
+{
+        fetch_auth_pass_unref(source->get.pass);
+        source->get.pass = NULL;
+}
+
 static void drop_fresh(struct source *source)
 {
         free(source->get.body.bytes);
@@ -221,6 +228,9 @@ static void take_answer(struct source *source)
 {
         struct refresh_get *get = &source->get;
 
+        if (get->pass && (get->cause.status == 401 || get->cause.status == 403))
+                fetch_auth_refused(source->auth, get->pass);
+        drop_pass(source);
         if (get->cause.kind == FETCH_CANCELLED)
                 return;
         if (get->cause.kind != FETCH_OK) {
@@ -251,6 +261,24 @@ static void on_get_done(struct refresh_get *get)
         pthread_mutex_unlock(&refresh->lock);
 }
 
+/* With the credential that there is now; false: it was said why not. */
+static bool start(struct source *source)
+{
+        struct fetch_cause cause = {0};
+
+        source->get.done = on_get_done;
+        if (source->auth && !(source->get.pass = fetch_auth_take(source->auth, &cause))) {
+                fail(source, FETCH_CATALOG_UNREACHABLE, cause.text);
+                return false;
+        }
+        if (refresh_get_start(&source->get, source->refresh->loop, source->text->url,
+                              &source->known))
+                return true;
+        drop_pass(source);
+        fail(source, FETCH_CATALOG_UNREACHABLE, strerror(ENOMEM));
+        return false;
+}
+
 /* Under the lock, which is let go meanwhile. */
 static void start_due(struct fetch_refresh *refresh)
 {
@@ -261,13 +289,9 @@ static void start_due(struct fetch_refresh *refresh)
                         continue;
                 source->running = true;
                 pthread_mutex_unlock(&refresh->lock);
-                source->get.done = on_get_done;
 
-                bool started = refresh_get_start(&source->get, refresh->loop, source->text->url,
-                                                 &source->known);
+                bool started = start(source);
 
-                if (!started)
-                        fail(source, FETCH_CATALOG_UNREACHABLE, strerror(ENOMEM));
                 pthread_mutex_lock(&refresh->lock);
                 if (!started)
                         source->running = false;
@@ -364,6 +388,7 @@ static int make_sources(struct fetch_refresh *refresh)
                         continue;
                 source->refresh = refresh;
                 source->text = &refresh->config.texts[i];
+                source->auth = refresh->config.auths ? refresh->config.auths[i] : NULL;
                 refresh->count++;
                 r = name_copy(source);
         }

@@ -12,6 +12,7 @@
 #ifndef FETCH_REFRESH_H
 #define FETCH_REFRESH_H
 
+#include "fetch/auth.h"
 #include "fetch/catalogs.h"
 #include "fetch/http.h"
 
@@ -45,6 +46,7 @@ struct fetch_refresh_config {
         /* All catalogs in their order, those that are files too; what is brought goes into them.
          * They live as long as the refresh, which alone uses them. */
         struct fetch_catalog_text *texts;
+        struct fetch_auth *const *auths; /* a credential or NULL for each; or NULL */
         size_t count;
         int root;            /* the cache's; or -1: nothing is kept */
         bool may_prune;      /* copies of other catalogs are removed */

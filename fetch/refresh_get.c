@@ -90,12 +90,13 @@ bool refresh_get_start(struct refresh_get *get, struct http_loop *loop, const ch
             .method = HTTP_GET,
             .url = url,
             .is_origins = true,
+            .pass = get->pass,
             .timeout_ms = TIMEOUT_MS,
             .end = HTTP_TO_THE_END,
             .if_none_match = known->etag[0] ? known->etag : NULL,
             .if_modified_since = known->modified[0] ? known->modified : NULL,
         };
 
-        *get = (struct refresh_get){.done = get->done};
+        *get = (struct refresh_get){.done = get->done, .pass = get->pass};
         return http_start(loop, &request, &handler, get);
 }

@@ -23,7 +23,7 @@
 #define FS_CATALOGS_MAX  64
 #define FS_DENY_NETS_MAX 64
 #define FS_ARGUMENTS_MAX 256
-#define FS_TEXTS_MAX     512
+#define FS_TEXTS_MAX     1024
 
 enum fs_passthrough {
         FS_PASSTHROUGH_AUTO, /* where the kernel can */
@@ -52,6 +52,7 @@ struct fs_options {
         const char *asked_url;
         struct fetch_auth_files *asked_files;
         const char *catalogs[FS_CATALOGS_MAX];
+        struct fetch_auth_files catalog_credentials[FS_CATALOGS_MAX]; /* of those by URL */
         size_t catalog_count;
         unsigned catalog_refresh; /* seconds; 0: at the start and at a reload alone */
         uint64_t max_asset_size;  /* bytes */

@@ -63,7 +63,7 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
 {
         const char *const environment[] = {getenv("SSL_CERT_FILE"), getenv("CURL_CA_BUNDLE")};
         const char *directory = getenv("SSL_CERT_DIR");
-        size_t most = options->catalog_count + 5 * options->origin_count + 5;
+        size_t most = 5 * options->catalog_count + 5 * options->origin_count + 5;
         size_t count = 0;
         bool ok = (ret->paths = calloc(most, sizeof(char *)));
 
@@ -74,6 +74,8 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
                 ok = add_origin(ret, &count, options->origins[i]);
         for (size_t i = 0; ok && i < options->origin_count; i++)
                 ok = add_credentials(ret, &count, &options->credentials[i]);
+        for (size_t i = 0; ok && i < options->catalog_count; i++)
+                ok = add_credentials(ret, &count, &options->catalog_credentials[i]);
         if (ok && options->ca_file)
                 ok = add_folder(ret, &count, strdup(options->ca_file));
         for (size_t i = 0; ok && i < 2; i++)

@@ -62,10 +62,13 @@ static int add_catalog(struct fs_options *options, const char *path, struct fs_w
 {
         int r = fetch_catalog_is_url(path) ? check_catalog_url(path, why) : 0;
 
+        options->asked_url = NULL;
         if (r)
                 return r;
         if (options->catalog_count == FS_CATALOGS_MAX)
                 return fs_value_refuse(why, path, "too many catalogs");
+        options->asked_url = path;
+        options->asked_files = &options->catalog_credentials[options->catalog_count];
         options->catalogs[options->catalog_count++] = path;
         return 0;
 }
@@ -235,6 +238,8 @@ static int set_credential(struct fs_options *options, const char *path, const ch
 {
         const char *url = options->asked_url;
 
+        if (url[0] == '/')
+                return fs_value_refuse(why, url, "a file needs no credential");
         if (!fetch_auth_is_private(url))
                 return refuse_url(why, url, "a credential goes by https:// alone, or to loopback");
         *ret = path;
@@ -306,12 +311,16 @@ const struct fs_setting fs_settings[] = {
     {"min-rate", "limits", "min-rate", .set = set_min_rate},
     {"catalog-refresh", "limits", "catalog-refresh", .set = set_catalog_refresh},
     {"origin", "origin", "url", .set = add_origin},
-    /* Of one origin each, and so in the file alone. */
+    /* Of one origin or catalog each, and so in the file alone. */
     {NULL, "origin", "token-file", PATH, .set = set_token_file},
     {NULL, "origin", "netrc-file", PATH, .set = set_netrc_file},
     {NULL, "origin", "client-cert", PATH, .set = set_client_cert},
     {NULL, "origin", "client-key", PATH, .set = set_client_key},
     {"catalog", "catalog", "file", PATH, .set = add_catalog},
+    {NULL, "catalog", "token-file", PATH, .set = set_token_file},
+    {NULL, "catalog", "netrc-file", PATH, .set = set_netrc_file},
+    {NULL, "catalog", "client-cert", PATH, .set = set_client_cert},
+    {NULL, "catalog", "client-key", PATH, .set = set_client_key},
 };
 
 const unsigned fs_setting_count = sizeof(fs_settings) / sizeof(fs_settings[0]);

@@ -52,6 +52,7 @@ struct worker {
         bool stale;                                       /* the catalog is the last good one */
         struct fetch_proxies proxies;
         struct fetch_auth *auths[FS_ORIGINS_MAX];
+        struct fetch_auth *catalog_auths[FS_CATALOGS_MAX];
         struct fs_channel channel;
         struct fs_server server;
 };
@@ -404,6 +405,7 @@ static int start_fetch(struct worker *worker)
             .verify = options->verify,
             .refresh = {.catalogs = worker->catalogs,
                         .texts = worker->texts,
+                        .auths = worker->catalog_auths,
                         .count = options->catalog_count,
                         .root = FS_FD_ROOT,
                         .may_prune = !atomic_load(&worker->memory->trying),
@@ -430,6 +432,9 @@ static int start_fetch(struct worker *worker)
         for (size_t i = 0; r == 0 && i < options->origin_count; i++)
                 r = fetch_auth_of_files(options->origins[i], &options->credentials[i],
                                         &worker->auths[i]);
+        for (size_t i = 0; r == 0 && i < options->catalog_count; i++)
+                r = fetch_auth_of_files(options->catalogs[i], &options->catalog_credentials[i],
+                                        &worker->catalog_auths[i]);
         if (r == 0)
                 r = fetch_new(&config, &worker->server.fetch);
 
@@ -498,6 +503,8 @@ static void tear_down(struct worker *worker)
         fs_journal_free(server->journal);
         for (size_t i = 0; i < worker->options.origin_count; i++)
                 fetch_auth_free(worker->auths[i]);
+        for (size_t i = 0; i < worker->options.catalog_count; i++)
+                fetch_auth_free(worker->catalog_auths[i]);
         fetch_proxies_destroy(&worker->proxies);
         cas_store_free(server->store);
         fetch_catalogs_free(worker->catalogs);

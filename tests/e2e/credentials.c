@@ -90,6 +90,38 @@ Test(credentials, fault_17_token_stays_with_its_host)
         world_end(&world);
 }
 
+/* A catalog's credential is asked for, missed, and taken once it is there. */
+Test(credentials, of_a_catalog)
+{
+        struct world world;
+        char hex[HEX];
+        int64_t end = now_ms() + SURELY_MS;
+
+        world_begin(&world);
+        world_nginx(&world);
+        world_asset(&world, 1000, hex);
+        snprintf(config, sizeof(config), "%s/c.json", world.files);
+        world_text(config, "{\"assets\": {\"a\": {\"sha256\": \"%s\"}}}", hex);
+        snprintf(config, sizeof(config), "%s/node.conf", world.dir);
+        snprintf(secret, sizeof(secret), "%s/secret", world.dir);
+        world_text(config,
+                   "[catalog \"c\"]\nfile = http://127.0.0.1:%d/bearer/c.json\n"
+                   "token-file = secret\n[limits]\ncatalog-refresh = 1\n",
+                   world.http_port);
+        chmod(config, 0600);
+        world_mount(&world, "-c", config);
+        while (world_logged(&world, "event=catalog-unreachable") == 0 && now_ms() < end)
+                sleep_ms(50);
+        cr_expect(world_logged(&world, "token-file") > 0);
+        replace_secret(TOKEN "\n");
+        while (world_shell("test -L '%s/by-name/a'", world.mnt) != 0 && now_ms() < end)
+                sleep_ms(50);
+        cr_expect_eq(world_shell("test -L '%s/by-name/a'", world.mnt), 0);
+        cr_expect_eq(world_logged(&world, TOKEN), 0);
+        world.threads = 11; /* one for catalogs by URL */
+        world_end(&world);
+}
+
 Test(credentials, netrc)
 {
         struct world world;

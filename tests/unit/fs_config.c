@@ -111,12 +111,18 @@ Test(fs_config, credentials_stand_behind_a_url_of_https)
         cr_expect_str_eq(options.credentials[1].netrc_file, "/n");
         cr_expect_str_eq(options.credentials[1].client_key, "/etc/assetfs/k");
         fs_options_free(&options);
+        expect_taken("[catalog \"a\"]\nfile = https://a/c\ntoken-file = t");
+        cr_expect_str_eq(options.catalog_credentials[0].token_file, "/etc/assetfs/t");
+        fs_options_free(&options);
+        expect_refused("[catalog \"a\"]\nfile = /c\ntoken-file = t",
+                       "3: token-file /c: a file needs no credential");
         expect_refused("[origin \"a\"]\ntoken-file = t\nurl = https://a/{sha256}",
                        "2: token-file stands behind url");
         expect_refused("[origin \"a\"]\nurl = http://a/{sha256}\ntoken-file = t",
                        "3: token-file http://a/{sha256}: a credential goes by https:// alone, "
                        "or to loopback");
-        expect_refused("[origin \"a\"]\nurl = nothing\ntoken-file = t", "2: url nothing: no {sha256} in it");
+        expect_refused("[origin \"a\"]\nurl = nothing\ntoken-file = t",
+                       "2: url nothing: no {sha256} in it");
 }
 
 Test(fs_config, empty_ones_change_nothing)
