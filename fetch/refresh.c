@@ -378,9 +378,11 @@ static int make_sources(struct fetch_refresh *refresh)
 {
         int r = 0;
 
-        refresh->sources = calloc(refresh->config.count + 1, sizeof(*refresh->sources));
+        /* No calloc(): clang-tidy would take what is set by a variable index for NULL still. */
+        refresh->sources = reallocarray(NULL, refresh->config.count + 1, sizeof(*refresh->sources));
         if (!refresh->sources)
                 return -ENOMEM;
+        memset(refresh->sources, 0, (refresh->config.count + 1) * sizeof(*refresh->sources));
         for (size_t i = 0; r == 0 && i < refresh->config.count; i++) {
                 struct source *source = &refresh->sources[refresh->count];
 
