@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <time.h>
 
-#define MIN_ROOM 65536 /* bytes: what a directory or an attribute may want */
+#define MIN_ROOM      65536 /* bytes: what a directory or an attribute may want */
+#define GIVEN_BACK_MS 500   /* within which a disk has what was deleted, on any load */
+#define LOOK_MS       1     /* between two looks at it */
 
 void cas_room_init(struct cas_room *room)
 {
@@ -40,6 +42,8 @@ void cas_room_set(struct cas_store *store, const struct cas_bounds *bounds,
 struct disk {
         uint64_t all;
         uint64_t free; /* for us */
+        bool counts_inodes;
+        uint64_t free_inodes;
 };
 
 static int look_at_disk(const struct cas_store *store, struct disk *ret)
@@ -51,6 +55,8 @@ static int look_at_disk(const struct cas_store *store, struct disk *ret)
                 return r;
         ret->all = disk.f_blocks * disk.f_frsize;
         ret->free = disk.f_bavail * disk.f_frsize;
+        ret->counts_inodes = disk.f_files > 0;
+        ret->free_inodes = disk.f_favail;
         return 0;
 }
 
@@ -203,6 +209,23 @@ static bool gives_way(const struct cas_bounds *bounds, const struct disk *disk)
         return bounds->cache_size >= disk->all || keeps_free(bounds);
 }
 
+/*
+ * Whoever closed a file a moment ago may still hold its inode, and xfs frees in the background:
+ * what was deleted comes to the disk a little later. What others take meanwhile never comes.
+ */
+static void wait_for_disk(const struct cas_store *store, uint64_t free, uint64_t inodes)
+{
+        const struct timespec moment = {.tv_nsec = LOOK_MS * 1000000L};
+        struct disk disk;
+
+        for (int ms = 0; ms < GIVEN_BACK_MS; ms += LOOK_MS) {
+                if (look_at_disk(store, &disk) < 0 ||
+                    (disk.free >= free && (!disk.counts_inodes || disk.free_inodes >= inodes)))
+                        return;
+                nanosleep(&moment, NULL);
+        }
+}
+
 int cas_room_give_way(struct cas_store *store, uint64_t bytes, int error)
 {
         struct cas_room *room = cas_store_room(store);
@@ -224,6 +247,8 @@ int cas_room_give_way(struct cas_store *store, uint64_t bytes, int error)
         } else {
                 wait_for_index(store);
                 r = cas_evict_bytes(store, wanted, &freed);
+                if (r == 0 && error == -ENOSPC)
+                        wait_for_disk(store, disk.free + wanted, disk.free_inodes + 1);
         }
         pthread_mutex_unlock(&room->evicting);
         return r < 0 ? error : 0;
