@@ -213,35 +213,42 @@ static void commit(struct fetch_attempt *attempt, struct fetch_cause *ret)
                 fetch_cause_set_disk(ret, -r, "publishing");
 }
 
+static bool is_refused(const struct fetch_cause *cause)
+{
+        return cause->status == 401 || cause->status == 403;
+}
+
 /*
  * With the credential that there is now. Where it is refused and there is another one by then, the
- * source is asked once more at once; what runs out in the middle is the plan's to try again.
+ * source goes on at its byte with that one: once, and again as often as it has brought something,
+ * since a long download may outlive several.
  */
-static void read_http(struct fetch_job *job, struct fetch_outcome *ret)
+static void read_http(struct fetch_attempt *attempt, struct fetch_job *job,
+                      struct fetch_outcome *ret)
 {
         struct fetch_auth *auth = job->source->auth;
-        uint64_t position = fetch_source_position(job);
         struct fetch_auth_pass *pass = NULL;
 
-        if (auth && !(pass = fetch_auth_take(auth, &ret->cause)))
+        if (auth && !(pass = fetch_auth_take(auth, &attempt->cancelled, &ret->cause)))
                 return;
-        for (bool again = true; again;) {
+        for (bool renewed = false;; renewed = true) {
+                uint64_t before = fetch_source_position(job);
+                struct fetch_auth_pass *next = NULL;
+                struct fetch_cause why = {0};
+
                 job->pass = pass;
                 fetch_http_source(job, ret);
-                again = false;
-                if (auth && (ret->cause.status == 401 || ret->cause.status == 403)) {
-                        struct fetch_auth_pass *next = fetch_auth_renew(auth, pass);
-
-                        again = next && fetch_source_position(job) == position;
-                        if (again) {
-                                fetch_auth_pass_unref(pass);
-                                *ret = (struct fetch_outcome){0};
-                                pass = next;
-                                auth = NULL; /* once */
-                        } else {
-                                fetch_auth_pass_unref(next);
-                        }
-                }
+                if (auth && is_refused(&ret->cause) &&
+                    (!renewed || fetch_source_position(job) > before))
+                        next = fetch_auth_renew(auth, pass, job->source->url, &attempt->cancelled,
+                                                &why);
+                if (why.kind != FETCH_OK)
+                        ret->cause = why;
+                if (!next)
+                        break;
+                fetch_auth_pass_unref(pass);
+                pass = next;
+                *ret = (struct fetch_outcome){.anew = ret->anew, .joined = ret->joined};
         }
         fetch_auth_pass_unref(pass);
 }
@@ -258,9 +265,9 @@ static void read_source(struct fetch_attempt *attempt, struct fetch_candidate *c
                 break;
         case FETCH_SCHEME_HTTP:
         case FETCH_SCHEME_HTTPS:
-                read_http(&job, ret);
+                read_http(attempt, &job, ret);
                 break;
-        case FETCH_SCHEME_OTHER:
+        default:
                 fetch_cause_set(&ret->cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");
                 ret->cause.final = true;
                 break;

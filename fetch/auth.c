@@ -4,18 +4,26 @@
  */
 #include "fetch/auth.h"
 
+#include "fetch/clock.h"
 #include "fetch/url.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
+#include <time.h>
 
-static void wipe(char *text)
+#define LOOK_MS 100 /* between two looks at whether who waits is still wanted */
+
+void fetch_auth_forget(char *secret)
 {
-        if (text)
-                explicit_bzero(text, strlen(text));
-        free(text);
+        if (secret)
+                explicit_bzero(secret, strlen(secret));
+        free(secret);
 }
 
 struct fetch_auth_pass *fetch_auth_pass_ref(struct fetch_auth_pass *pass)
@@ -29,9 +37,13 @@ void fetch_auth_pass_unref(struct fetch_auth_pass *pass)
 {
         if (!pass || atomic_fetch_sub(&pass->refs, 1) > 1)
                 return;
-        wipe(pass->authorization);
-        wipe(pass->certificate);
-        wipe(pass->key);
+        fetch_auth_forget(pass->authorization);
+        fetch_auth_forget(pass->certificate);
+        fetch_auth_forget(pass->key);
+        fetch_auth_forget(pass->access_key);
+        fetch_auth_forget(pass->secret_key);
+        fetch_auth_forget(pass->session_token);
+        free(pass->sigv4);
         free(pass->url);
         free(pass);
 }
@@ -80,14 +92,47 @@ bool fetch_auth_is_private(const char *url)
         return is;
 }
 
-void fetch_auth_init(struct fetch_auth *auth, const struct fetch_auth_kind *kind, const char *url)
+bool fetch_auth_is_token(const char *text)
 {
+        for (const char *at = text; *at; at++)
+                if (*at <= ' ' || *at > '~')
+                        return false;
+        return *text;
+}
+
+char *fetch_auth_basic(const char *login, const char *password)
+{
+        static const char head[] = "Authorization: Basic ";
+        char *pair;
+        char *line;
+        int length = asprintf(&pair, "%s:%s", login, password);
+
+        if (length < 0)
+                return NULL;
+        line = malloc(sizeof(head) + (size_t)(length + 2) / 3 * 4 + 1);
+        if (line)
+                EVP_EncodeBlock((unsigned char *)stpcpy(line, head), (unsigned char *)pair, length);
+        fetch_auth_forget(pair);
+        return line;
+}
+
+int fetch_auth_init(struct fetch_auth *auth, const struct fetch_auth_kind *kind, const char *url)
+{
+        pthread_condattr_t clock;
+
         auth->kind = kind;
-        auth->url = url;
         auth->making = false;
         auth->pass = NULL;
+        auth->renewed_ms = auth->failed_ms = INT64_MIN / 2;
+        auth->url = strdup(url);
+        if (!auth->url)
+                return -ENOMEM;
         pthread_mutex_init(&auth->lock, NULL);
-        pthread_cond_init(&auth->made, NULL);
+        pthread_condattr_init(&clock);
+        pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+        pthread_cond_init(&auth->made, &clock);
+        pthread_condattr_destroy(&clock);
+        return 0;
 }
 
 void fetch_auth_free(struct fetch_auth *auth)
@@ -97,18 +142,33 @@ void fetch_auth_free(struct fetch_auth *auth)
         fetch_auth_pass_unref(auth->pass);
         pthread_cond_destroy(&auth->made);
         pthread_mutex_destroy(&auth->lock);
+        free(auth->url);
         auth->kind->destroy(auth);
 }
 
-static struct fetch_auth_pass *make(struct fetch_auth *auth, struct fetch_cause *cause)
+void fetch_auth_set_life(struct fetch_auth_pass *pass, int64_t life_s)
+{
+        int64_t life_ms = (life_s > 0 ? life_s : 0) * 1000;
+        uint32_t random;
+
+        if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+                random = (uint32_t)fetch_now_us();
+        pass->expires_ms = fetch_now_ms() + life_ms;
+        pass->renew_ms =
+            pass->expires_ms - life_ms / 10 - (int64_t)(random % 1001) * life_ms / 10000;
+}
+
+static struct fetch_auth_pass *make(struct fetch_auth *auth, const struct fetch_auth_call *call,
+                                    struct fetch_cause *cause)
 {
         struct fetch_auth_pass *pass = calloc(1, sizeof(*pass));
 
         if (pass) {
                 atomic_init(&pass->refs, 1);
+                pass->renew_ms = pass->expires_ms = INT64_MAX;
                 pass->url = strdup(auth->url);
         }
-        if (pass && pass->url && auth->kind->make(auth, pass, cause))
+        if (pass && pass->url && auth->kind->make(auth, call, pass, cause))
                 return pass;
         if (!pass || !pass->url)
                 fetch_cause_set(cause, FETCH_DENIED, "out of memory for the credential");
@@ -116,39 +176,115 @@ static struct fetch_auth_pass *make(struct fetch_auth *auth, struct fetch_cause 
         return NULL;
 }
 
-struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, struct fetch_cause *cause)
+static bool is_cancelled(const struct fetch_auth_call *call)
 {
-        struct fetch_auth_pass *pass;
-
-        pthread_mutex_lock(&auth->lock);
-        while (auth->making)
-                pthread_cond_wait(&auth->made, &auth->lock);
-        auth->making = true;
-        pass = fetch_auth_pass_ref(auth->pass);
-        pthread_mutex_unlock(&auth->lock);
-
-        if (!pass || !auth->kind->is_fresh(auth, pass)) {
-                fetch_auth_pass_unref(pass);
-                pass = make(auth, cause);
-        }
-
-        pthread_mutex_lock(&auth->lock);
-        fetch_auth_pass_unref(auth->pass);
-        auth->pass = fetch_auth_pass_ref(pass);
-        auth->making = false;
-        pthread_cond_signal(&auth->made);
-        pthread_mutex_unlock(&auth->lock);
-        return pass;
+        return call->cancelled && atomic_load(call->cancelled);
 }
 
-void fetch_auth_refused(struct fetch_auth *auth, const struct fetch_auth_pass *pass)
+/* Under the lock, which is let go meanwhile. */
+static void wait_a_moment(struct fetch_auth *auth)
 {
+        int64_t until_ms = fetch_now_ms() + LOOK_MS;
+        struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+        pthread_cond_timedwait(&auth->made, &auth->lock, &until);
+}
+
+static bool has_expired(const struct fetch_auth_pass *pass)
+{
+        return fetch_now_ms() >= pass->expires_ms;
+}
+
+/* Under the lock. A pass that others may go on with while one thread makes another. */
+static bool is_usable(const struct fetch_auth_pass *pass, const struct fetch_auth_pass *refused)
+{
+        return pass && pass != refused && !has_expired(pass);
+}
+
+/* true: it is the caller's to make one. false: *ret is what there is, or NULL: nobody wants it. */
+static bool become_maker(struct fetch_auth *auth, const struct fetch_auth_call *call,
+                         const struct fetch_auth_pass *refused, struct fetch_auth_pass **ret)
+{
+        bool mine = false;
+
+        *ret = NULL;
         pthread_mutex_lock(&auth->lock);
-        if (auth->pass == pass && !auth->making) {
-                fetch_auth_pass_unref(auth->pass);
-                auth->pass = NULL;
+        while (auth->making && !is_usable(auth->pass, refused) && !is_cancelled(call))
+                wait_a_moment(auth);
+        if (is_cancelled(call)) {
+                mine = false;
+        } else if (auth->making) {
+                *ret = fetch_auth_pass_ref(auth->pass);
+        } else {
+                mine = auth->making = true;
+                *ret = fetch_auth_pass_ref(auth->pass);
         }
         pthread_mutex_unlock(&auth->lock);
+        return mine;
+}
+
+/* Of the one who makes it: the pass that counts from now on, or NULL. */
+static void end_making(struct fetch_auth *auth, struct fetch_auth_pass *pass)
+{
+        pthread_mutex_lock(&auth->lock);
+        if (auth->pass != pass) {
+                fetch_auth_pass_unref(auth->pass);
+                auth->pass = fetch_auth_pass_ref(pass);
+        }
+        auth->making = false;
+        pthread_cond_broadcast(&auth->made);
+        pthread_mutex_unlock(&auth->lock);
+}
+
+/* What is to be renewed early, and cannot be, goes on until it expires. Takes `pass` over. */
+static struct fetch_auth_pass *renew_early(struct fetch_auth *auth,
+                                           const struct fetch_auth_call *call,
+                                           struct fetch_auth_pass *pass)
+{
+        struct fetch_cause cause = {0};
+        struct fetch_auth_pass *next;
+
+        if (fetch_now_ms() < auth->failed_ms + FETCH_AUTH_PAUSE_MS)
+                return pass;
+        next = make(auth, call, &cause);
+        if (!next) {
+                auth->failed_ms = fetch_now_ms();
+                return pass;
+        }
+        fetch_auth_pass_unref(pass);
+        return next;
+}
+
+/* By who makes it: takes the last pass over and returns the one to go on with. */
+static struct fetch_auth_pass *look_after(struct fetch_auth *auth,
+                                          const struct fetch_auth_call *call,
+                                          struct fetch_auth_pass *pass, struct fetch_cause *cause)
+{
+        if (pass && !has_expired(pass) &&
+            (!auth->kind->is_fresh || auth->kind->is_fresh(auth, pass)))
+                return fetch_now_ms() < pass->renew_ms ? pass : renew_early(auth, call, pass);
+        fetch_auth_pass_unref(pass);
+        return make(auth, call, cause);
+}
+
+static void set_cancelled(struct fetch_cause *cause)
+{
+        fetch_cause_set(cause, FETCH_CANCELLED, "cancelled");
+}
+
+struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, const atomic_bool *cancelled,
+                                        struct fetch_cause *cause)
+{
+        const struct fetch_auth_call call = {NULL, cancelled};
+        struct fetch_auth_pass *pass;
+
+        if (become_maker(auth, &call, NULL, &pass)) {
+                pass = look_after(auth, &call, pass, cause);
+                end_making(auth, pass);
+        } else if (!pass) {
+                set_cancelled(cause);
+        }
+        return pass;
 }
 
 static bool differ(const char *one, const char *other)
@@ -156,16 +292,44 @@ static bool differ(const char *one, const char *other)
         return strcmp(one ? one : "", other ? other : "") != 0;
 }
 
-struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
-                                         const struct fetch_auth_pass *pass)
+static bool says_the_same(const struct fetch_auth_pass *one, const struct fetch_auth_pass *other)
 {
-        struct fetch_cause cause = {0};
+        return !differ(one->authorization, other->authorization) &&
+               !differ(one->certificate, other->certificate) && !differ(one->key, other->key) &&
+               !differ(one->sigv4, other->sigv4) && !differ(one->access_key, other->access_key) &&
+               !differ(one->secret_key, other->secret_key) &&
+               !differ(one->session_token, other->session_token);
+}
+
+/* By who makes it: takes over the pass that there is, which is or is not the refused one. */
+static struct fetch_auth_pass *replace(struct fetch_auth *auth, const struct fetch_auth_call *call,
+                                       const struct fetch_auth_pass *refused,
+                                       struct fetch_auth_pass *pass, struct fetch_cause *cause)
+{
+        if (pass && pass != refused && !has_expired(pass))
+                return pass; /* another one has been before us */
+        if (fetch_now_ms() < auth->renewed_ms + FETCH_AUTH_PAUSE_MS)
+                return pass;
+        fetch_auth_pass_unref(pass);
+        pass = make(auth, call, cause);
+        auth->renewed_ms = fetch_now_ms();
+        return pass;
+}
+
+struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
+                                         const struct fetch_auth_pass *pass, const char *url,
+                                         const atomic_bool *cancelled, struct fetch_cause *cause)
+{
+        const struct fetch_auth_call call = {url, cancelled};
         struct fetch_auth_pass *next;
 
-        fetch_auth_refused(auth, pass);
-        next = fetch_auth_take(auth, &cause);
-        if (next && (differ(next->authorization, pass->authorization) ||
-                     differ(next->certificate, pass->certificate) || differ(next->key, pass->key)))
+        if (become_maker(auth, &call, pass, &next)) {
+                next = replace(auth, &call, pass, next, cause);
+                end_making(auth, next);
+        } else if (!next) {
+                set_cancelled(cause);
+        }
+        if (next && !says_the_same(next, pass))
                 return next;
         fetch_auth_pass_unref(next);
         return NULL;

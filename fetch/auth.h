@@ -1,5 +1,5 @@
 /*
- * Credentials of an origin. One object for each configured origin, shared by all of its
+ * Credentials. One object for each origin, or bucket, or repository, shared by all of its
  * flights and size questions; asked before a transfer for a pass, which is what the transfer
  * carries and is not changed any more.
  *
@@ -7,7 +7,9 @@
  *
  * A pass goes to the scheme, host and port it was made for and nowhere else, whatever
  * redirects say (fetch_auth_pass_is_for). Where a pass comes from is a kind's matter:
- * auth_file.c knows files. Only one thread at a time makes one, the others wait for it.
+ * auth_file.c knows files, auth_gs.c, auth_s3.c and auth_oci.c whom to ask for one. One thread
+ * at a time makes one. While the last one is still good the others go on with that; else they
+ * wait for the new one.
  *
  * A missing or bad credential is FETCH_DENIED with a line that says what to mend; asking
  * again after it was mended goes well. Secrets are wiped when they are freed, and are in no
@@ -21,8 +23,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
 
 #define FETCH_AUTH_SECRET_MAX (64u * 1024) /* bytes of a credential's file */
+#define FETCH_AUTH_PAUSE_MS   1000
 
 struct fetch_auth_pass {
         atomic_uint refs;
@@ -30,43 +35,70 @@ struct fetch_auth_pass {
         char *authorization; /* a header line, or NULL */
         char *certificate;   /* PEM, or NULL */
         char *key;           /* PEM; NULL: in the certificate's text */
+        char *sigv4;         /* how libcurl signs each request (CURLOPT_AWS_SIGV4), or NULL */
+        char *access_key;    /* … with these */
+        char *secret_key;
+        char *session_token; /* … or NULL */
+        bool takes_gzip;     /* bodies are stored compressed, and wanted as they are stored */
+        int64_t renew_ms;    /* fetch_now_ms() at which another one should be made; INT64_MAX */
+        int64_t expires_ms;  /* … and from which on this one is of no use; INT64_MAX */
 };
 
 struct fetch_auth;
 
+/* For whom a pass is made. */
+struct fetch_auth_call {
+        /* The URL that the last pass was taken to and that answered 401 or 403; NULL: none. */
+        const char *refused;
+        /* Becomes true when nobody wants the pass any more; or NULL. */
+        const atomic_bool *cancelled;
+};
+
 struct fetch_auth_kind {
-        /* Is the pass still as good as a new one? May wait. */
+        /* Is the pass, which has not expired, still as good as a new one? May wait. NULL: it is. */
         bool (*is_fresh)(struct fetch_auth *auth, const struct fetch_auth_pass *pass);
-        /* Fills in an empty pass; false after the cause was set. May wait. */
-        bool (*make)(struct fetch_auth *auth, struct fetch_auth_pass *pass,
-                     struct fetch_cause *cause);
+        /* Fills in an empty pass, which holds its url and never expires; false after the cause was
+         * set. May wait, fetch/ask.h included. One thread at a time. */
+        bool (*make)(struct fetch_auth *auth, const struct fetch_auth_call *call,
+                     struct fetch_auth_pass *pass, struct fetch_cause *cause);
         void (*destroy)(struct fetch_auth *auth); /* frees it */
 };
 
 /* A kind embeds this as its first member. */
 struct fetch_auth {
         const struct fetch_auth_kind *kind;
-        const char *url; /* the origin's template; lives as long as the fetch */
+        char *url; /* whom its passes are for: scheme, host and port count */
         pthread_mutex_t lock;
         pthread_cond_t made;
         bool making;                  /* lock */
         struct fetch_auth_pass *pass; /* lock; the last one made, or NULL */
+        int64_t
+            renewed_ms; /* whoever makes one; when a refused one was last replaced, or tried to */
+        int64_t failed_ms; /* whoever makes one; when one that was to be renewed could not be */
 };
 
-void fetch_auth_init(struct fetch_auth *auth, const struct fetch_auth_kind *kind, const char *url);
+/* `url` is copied. -ENOMEM: nothing is to be destroyed. */
+int fetch_auth_init(struct fetch_auth *auth, const struct fetch_auth_kind *kind, const char *url);
 void fetch_auth_free(struct fetch_auth *auth); /* accepts NULL */
 
-/* A pass, to be given back by unref; NULL after the cause was set. May wait for a disk or a
+/* A pass, to be given back by unref; NULL after the cause was set: FETCH_DENIED, or
+ * FETCH_CANCELLED soon after *cancelled (may be NULL) became true. May wait for a disk or a
  * server: never on the transfer loop's thread. */
-struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, struct fetch_cause *cause);
+struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, const atomic_bool *cancelled,
+                                        struct fetch_cause *cause);
 
-/* 401 or 403 in spite of the pass: another one, if there is one by now that says something else;
- * else NULL. May wait, as take. */
+/*
+ * `url` answered 401 or 403 in spite of the pass: another one, if there is one by now that says
+ * something else. Else NULL, and *cause is set where it could not be made. A source that refuses
+ * every pass gets a new one once in FETCH_AUTH_PAUSE_MS. May wait, as take.
+ */
 struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
-                                         const struct fetch_auth_pass *pass);
+                                         const struct fetch_auth_pass *pass, const char *url,
+                                         const atomic_bool *cancelled, struct fetch_cause *cause);
 
-/* The same, without the other one: the pass is not used for new transfers. From any thread. */
-void fetch_auth_refused(struct fetch_auth *auth, const struct fetch_auth_pass *pass);
+/* Times of a pass that lives for so long from now: it is renewed when a tenth to a fifth of its
+ * life is left, by chance, so that a fleet that booted at once does not renew at once. */
+void fetch_auth_set_life(struct fetch_auth_pass *pass, int64_t life_s);
 
 struct fetch_auth_pass *fetch_auth_pass_ref(struct fetch_auth_pass *pass); /* accepts NULL */
 void fetch_auth_pass_unref(struct fetch_auth_pass *pass);                  /* accepts NULL */
@@ -75,6 +107,26 @@ bool fetch_auth_pass_is_for(const struct fetch_auth_pass *pass, const char *url)
 /* May a secret be sent there: by https, or to this machine itself? */
 bool fetch_auth_is_private(const char *url);
 
+/* Wipes it and frees it; accepts NULL. */
+void fetch_auth_forget(char *secret);
+
+/* One word of what a header line may hold? Else it could forge a second line. */
+bool fetch_auth_is_token(const char *text);
+
+/*
+ * A credential's text file, its trailing blanks cut off, to be forgotten (fetch_auth_forget());
+ * NULL after the cause was set to FETCH_DENIED: it begins with `what` and the path. *ret_seen
+ * (may be NULL) is its stat.
+ */
+char *fetch_auth_read_file(const char *what, const char *path, struct stat *ret_seen,
+                           struct fetch_cause *cause);
+
+/* Is the file another one than it was, or gone? May wait, for its disk. */
+bool fetch_auth_has_changed(const char *path, const struct stat *seen);
+
+/* "Authorization: Basic …"; NULL without memory. */
+char *fetch_auth_basic(const char *login, const char *password);
+
 /* Files; each a path or NULL. The strings live as long as the fetch. */
 struct fetch_auth_files {
         const char *token_file;  /* one line: a bearer token */
@@ -82,6 +134,8 @@ struct fetch_auth_files {
         const char *client_cert; /* PEM */
         const char *client_key;  /* PEM, without a passphrase; NULL: in client_cert */
 };
+
+bool fetch_auth_files_has(const struct fetch_auth_files *files); /* is any named? */
 
 /* 0 and NULL where no file is named; -ENOMEM. Opens nothing. */
 int fetch_auth_of_files(const char *url, const struct fetch_auth_files *files,

@@ -11,7 +11,6 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,74 +28,20 @@ struct auth_file {
         struct stat seen[FILES];  /* whoever makes a pass */
 };
 
-static bool is_as_seen(const struct stat *seen, const struct stat *st)
-{
-        return seen->st_ino == st->st_ino && seen->st_dev == st->st_dev &&
-               seen->st_size == st->st_size && seen->st_mtim.tv_sec == st->st_mtim.tv_sec &&
-               seen->st_mtim.tv_nsec == st->st_mtim.tv_nsec &&
-               seen->st_ctim.tv_sec == st->st_ctim.tv_sec &&
-               seen->st_ctim.tv_nsec == st->st_ctim.tv_nsec;
-}
-
 static bool is_fresh(struct fetch_auth *auth, const struct fetch_auth_pass *pass)
 {
         const struct auth_file *file = (const struct auth_file *)auth;
-        struct stat st;
 
         (void)pass;
         for (int i = 0; i < FILES; i++)
-                if (file->paths[i] &&
-                    (stat(file->paths[i], &st) < 0 || !is_as_seen(&file->seen[i], &st)))
+                if (file->paths[i] && fetch_auth_has_changed(file->paths[i], &file->seen[i]))
                         return false;
         return true;
 }
 
-/* The text, its trailing blanks cut off; NULL after the cause was set. */
 static char *read_secret(struct auth_file *file, int which, struct fetch_cause *cause)
 {
-        const char *path = file->paths[which];
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        struct stat *st = &file->seen[which];
-        char *text = NULL;
-        const char *why = NULL;
-        ssize_t got = 0;
-
-        if (fd < 0 || fstat(fd, st) < 0)
-                why = strerror(errno);
-        else if (!S_ISREG(st->st_mode) || st->st_size >= FETCH_AUTH_SECRET_MAX)
-                why = "not a regular file of less than 64 KiB";
-        else if (!(text = calloc(1, FETCH_AUTH_SECRET_MAX)))
-                why = strerror(ENOMEM);
-        else if ((got = cas_io_read_at(fd, text, FETCH_AUTH_SECRET_MAX - 1, 0)) < 0)
-                why = strerror((int)-got);
-        while (!why && got > 0 && strchr(" \t\r\n", text[got - 1]))
-                text[--got] = '\0';
-        if (!why && got == 0)
-                why = "it is empty";
-        else if (!why && strlen(text) != (size_t)got)
-                why = "a NUL byte: not a text";
-        if (!why)
-                return text;
-        if (text)
-                explicit_bzero(text, FETCH_AUTH_SECRET_MAX);
-        free(text);
-        fetch_cause_set(cause, FETCH_DENIED, "%s %s: %s", keys[which], path, why);
-        return NULL;
-}
-
-static void forget(char *secret)
-{
-        explicit_bzero(secret, strlen(secret));
-        free(secret);
-}
-
-/* One word of what a header may hold: else it could forge a second header. */
-static bool is_token(const char *text)
-{
-        for (; *text; text++)
-                if (*text <= ' ' || *text > '~')
-                        return false;
-        return true;
+        return fetch_auth_read_file(keys[which], file->paths[which], &file->seen[which], cause);
 }
 
 static bool take_token(struct auth_file *file, struct fetch_auth_pass *pass,
@@ -106,12 +51,12 @@ static bool take_token(struct auth_file *file, struct fetch_auth_pass *pass,
 
         if (!token)
                 return false;
-        if (!is_token(token))
+        if (!fetch_auth_is_token(token))
                 fetch_cause_set(cause, FETCH_DENIED, "token-file %s: not one line of one word",
                                 file->paths[TOKEN]);
         else if (asprintf(&pass->authorization, "Authorization: Bearer %s", token) < 0)
                 pass->authorization = NULL;
-        forget(token);
+        fetch_auth_forget(token);
         return pass->authorization;
 }
 
@@ -149,22 +94,6 @@ static bool find_login(char *text, const char *host, const char **ret_login,
         return *ret_login && *ret_password;
 }
 
-static char *basic(const char *login, const char *password)
-{
-        static const char head[] = "Authorization: Basic ";
-        char *pair;
-        char *line;
-        int length = asprintf(&pair, "%s:%s", login, password);
-
-        if (length < 0)
-                return NULL;
-        line = malloc(sizeof(head) + (size_t)(length + 2) / 3 * 4 + 1);
-        if (line)
-                EVP_EncodeBlock((unsigned char *)stpcpy(line, head), (unsigned char *)pair, length);
-        forget(pair);
-        return line;
-}
-
 static char *host_of(const char *url)
 {
         CURLU *parsed = curl_url();
@@ -185,7 +114,7 @@ static bool take_netrc(struct auth_file *file, struct fetch_auth_pass *pass,
         const char *password;
 
         if (text && host && find_login(text, host, &login, &password))
-                pass->authorization = basic(login, password);
+                pass->authorization = fetch_auth_basic(login, password);
         else if (text)
                 fetch_cause_set(cause, FETCH_DENIED, "netrc-file %s: no login and password for %s",
                                 file->paths[NETRC], host ? host : "the host");
@@ -196,11 +125,13 @@ static bool take_netrc(struct auth_file *file, struct fetch_auth_pass *pass,
         return pass->authorization;
 }
 
-static bool make(struct fetch_auth *auth, struct fetch_auth_pass *pass, struct fetch_cause *cause)
+static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
+                 struct fetch_auth_pass *pass, struct fetch_cause *cause)
 {
         struct auth_file *file = (struct auth_file *)auth;
         bool ok = true;
 
+        (void)call;
         fetch_cause_set(cause, FETCH_DENIED, "out of memory for the credential");
         if (file->paths[TOKEN])
                 ok = take_token(file, pass, cause);
@@ -220,6 +151,11 @@ static void destroy(struct fetch_auth *auth)
         free(auth);
 }
 
+bool fetch_auth_files_has(const struct fetch_auth_files *files)
+{
+        return files->token_file || files->netrc_file || files->client_cert;
+}
+
 int fetch_auth_of_files(const char *url, const struct fetch_auth_files *files,
                         struct fetch_auth **ret)
 {
@@ -227,7 +163,7 @@ int fetch_auth_of_files(const char *url, const struct fetch_auth_files *files,
         struct auth_file *file;
 
         *ret = NULL;
-        if (!files->token_file && !files->netrc_file && !files->client_cert)
+        if (!fetch_auth_files_has(files))
                 return 0;
         file = calloc(1, sizeof(*file));
         if (!file)
@@ -236,7 +172,10 @@ int fetch_auth_of_files(const char *url, const struct fetch_auth_files *files,
         file->paths[NETRC] = files->netrc_file;
         file->paths[CERT] = files->client_cert;
         file->paths[KEY] = files->client_key;
-        fetch_auth_init(&file->auth, &kind, url);
+        if (fetch_auth_init(&file->auth, &kind, url) < 0) {
+                free(file);
+                return -ENOMEM;
+        }
         *ret = &file->auth;
         return 0;
 }

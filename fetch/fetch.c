@@ -13,6 +13,7 @@
 struct fetch {
         struct fetch_config config;
         struct http_loop *loop;
+        struct fetch_locator *locator;
         struct fetch_flights *flights;
         struct fetch_sizes *sizes;
         struct fetch_refresh *refresh; /* or NULL: no catalog comes by URL */
@@ -37,11 +38,16 @@ int fetch_new(const struct fetch_config *config, struct fetch **ret)
         int r = http_loop_new(&config->http, &fetch->loop);
 
         if (r == 0)
-                r = fetch_flights_new(config, fetch->loop, &fetch->flights);
+                r = fetch_locator_new(config->origins.list, config->origins.count, fetch->loop,
+                                      &fetch->locator);
+        fetch->config.origins.locator = fetch->locator;
         if (r == 0)
-                r = fetch_sizes_new(config, fetch->loop, &fetch->sizes);
+                r = fetch_flights_new(&fetch->config, fetch->loop, &fetch->flights);
+        if (r == 0)
+                r = fetch_sizes_new(&fetch->config, fetch->loop, &fetch->sizes);
         if (r == 0 && has_urls(&config->refresh))
-                r = fetch_refresh_new(&config->refresh, fetch->loop, &fetch->refresh);
+                r = fetch_refresh_new(&config->refresh, fetch->loop, fetch->locator,
+                                      &fetch->refresh);
         if (r < 0) {
                 fetch_free(fetch);
                 return r;
@@ -66,6 +72,7 @@ void fetch_free(struct fetch *fetch)
         fetch_flights_free(fetch->flights);
         fetch_sizes_free(fetch->sizes);
         fetch_refresh_free(fetch->refresh);
+        fetch_locator_free(fetch->locator);
         free(fetch);
 }
 

@@ -61,6 +61,8 @@ enum http_method {
         HTTP_GET,
         HTTP_HEAD,
         HTTP_GET_FIRST_BYTE, /* a range of one byte: tells the size where HEAD is refused */
+        HTTP_POST,           /* a form, if no header says otherwise */
+        HTTP_PUT,
 };
 
 #define HTTP_TO_THE_END UINT64_MAX
@@ -72,8 +74,12 @@ struct http_request {
         bool is_origins;     /* the operator named it: as for deny_nets */
         /* For the hops that it is meant for, and for no other; or NULL. A reference is taken. */
         struct fetch_auth_pass *pass;
-        bool beside; /* by another connection than what runs already, not only another
-                      * HTTP/2 stream: what limits one connection limits its streams */
+        /* Every answer is a good one, redirects too, which are not followed. */
+        bool any_status;
+        const char *const *lines; /* more headers, then NULL; or NULL. To the first hop alone */
+        const char *body;         /* HTTP_POST, HTTP_PUT: a text, or NULL */
+        bool beside;              /* by another connection than what runs already, not only another
+                                   * HTTP/2 stream: what limits one connection limits its streams */
         /* HTTP_GET: the bytes [first, end) of the body. */
         uint64_t first;
         uint64_t end;         /* or HTTP_TO_THE_END */
@@ -84,6 +90,7 @@ struct http_request {
 };
 
 struct http_response {
+        long status;
         uint64_t size; /* of the whole body, at most HTTP_SIZE_MAX, or HTTP_SIZE_UNKNOWN */
         bool partial;  /* 206; then the body is [first, end) of it */
         uint64_t first;
@@ -94,6 +101,8 @@ struct http_response {
         const char *modified; /* or NULL; valid during the call */
         const char *etag;     /* a strong entity tag, or NULL; valid during the call */
         const char *url;      /* that of the last hop; likewise */
+        /* any_status: the values of the WWW-Authenticate lines, each ends with '\n'; or NULL */
+        const char *challenges;
 };
 
 enum http_took {
@@ -106,7 +115,7 @@ enum http_took {
 struct http_handler {
         /* The final answer's headers are here, and it is a good one. false ends the transfer. */
         bool (*response)(void *arg, const struct http_response *response);
-        /* Bytes of the body (HTTP_GET only). */
+        /* Bytes of the body (HTTP_GET, HTTP_POST, HTTP_PUT). */
         enum http_took (*bytes)(void *arg, const void *bytes, size_t length);
         /* Once, and the last call: FETCH_OK when the whole body was handed over. */
         void (*done)(void *arg, const struct fetch_cause *cause);

@@ -29,7 +29,7 @@ static long status_of(const struct http_transfer *transfer)
 /* A part that nobody asked for is no answer. */
 static bool is_good(const struct http_transfer *transfer, long status)
 {
-        return status == 200 || (status == 206 && transfer->ranged) ||
+        return transfer->any_status || status == 200 || (status == 206 && transfer->ranged) ||
                (status == 304 && transfer->conditional);
 }
 
@@ -74,19 +74,19 @@ static void read_response(const struct http_transfer *transfer, struct http_resp
         curl_off_t length = -1;
         char *url = NULL;
 
-        *ret = (struct http_response){.size = HTTP_SIZE_UNKNOWN};
+        *ret = (struct http_response){.status = status_of(transfer), .size = HTTP_SIZE_UNKNOWN};
         curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &url);
         ret->url = url;
-        ret->unchanged = status_of(transfer) == 304;
+        ret->unchanged = ret->status == 304;
         ret->tag = etag;
         ret->modified = header_of(easy, "Last-Modified");
         ret->etag = etag && fetch_etag_is_strong(etag) ? etag : NULL;
         ret->takes_ranges = ranges && strcasecmp(ranges, "bytes") == 0;
-        if (status_of(transfer) == 206) {
+        if (ret->status == 206) {
                 read_range(easy, ret);
                 return;
         }
-        if (status_of(transfer) == 416) {
+        if (ret->status == 416) {
                 ret->partial = ret->takes_ranges = true;
                 ret->size = ret->first = ret->end = transfer->first;
                 return;
@@ -96,17 +96,46 @@ static void read_response(const struct http_transfer *transfer, struct http_resp
                 ret->size = (uint64_t)length;
 }
 
+/* NULL: there are none, or no memory for them. */
+static char *challenges_of(CURL *easy)
+{
+        struct curl_header *header;
+        char *all = NULL;
+
+        for (size_t i = 0;
+             curl_easy_header(easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &header) == CURLHE_OK;
+             i++) {
+                char *longer;
+
+                if (asprintf(&longer, "%s%s\n", all ? all : "", header->value) < 0)
+                        break;
+                free(all);
+                all = longer;
+        }
+        return all;
+}
+
 /* Tells the caller of a good answer, once; false when the caller has no use for it. */
 static bool answer(struct http_transfer *transfer)
 {
         if (!transfer->answered) {
                 struct http_response response;
+                char *challenges = transfer->any_status ? challenges_of(transfer->easy) : NULL;
 
                 read_response(transfer, &response);
+                response.challenges = challenges;
                 transfer->answered = true;
                 transfer->refused = !transfer->handler.response(transfer->arg, &response);
+                free(challenges);
         }
         return !transfer->refused;
+}
+
+/* Is the body what was asked for, or only what has to come before the connection is free? */
+static bool wants_body(const struct http_transfer *transfer)
+{
+        return transfer->method == HTTP_GET || transfer->method == HTTP_POST ||
+               transfer->method == HTTP_PUT;
 }
 
 static size_t hand_over(struct http_transfer *transfer, const char *bytes, size_t length)
@@ -131,7 +160,7 @@ size_t http_transfer_on_bytes(char *bytes, size_t one, size_t length, void *arg)
         if (is_good(transfer, status_of(transfer))) {
                 if (!answer(transfer))
                         return CURL_WRITEFUNC_ERROR;
-                if (transfer->method == HTTP_GET)
+                if (wants_body(transfer))
                         return hand_over(transfer, bytes, length);
         }
         transfer->discarded += length;
@@ -343,15 +372,15 @@ bool http_transfer_finish(struct http_transfer *transfer, CURLcode code, struct 
                 fetch_cause_set_disk(ret, transfer->socket_error, "socket");
         else if (transfer->denied && code != CURLE_OK)
                 judge_denied(transfer, ret);
-        else if (code != CURLE_OK && !ended_here && status < 400)
+        else if (code != CURLE_OK && !ended_here && (status < 400 || transfer->any_status))
                 judge_code(transfer, code, ret);
-        else if (is_redirect(status))
+        else if (is_redirect(status) && !transfer->any_status)
                 return follow(transfer, ret);
         else if (!is_good(transfer, status) && !is_at_the_end(transfer, status))
                 judge_status(transfer, ret, status);
         else if (!answer(transfer))
                 fetch_cause_set(ret, FETCH_CANCELLED, "not wanted");
-        else if (ended_here && transfer->method == HTTP_GET && status != 416)
+        else if (ended_here && wants_body(transfer) && status != 416)
                 fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "the body could not be taken");
         return false;
 }

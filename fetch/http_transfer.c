@@ -140,6 +140,13 @@ static CURLcode set_pass(struct http_transfer *transfer, const char *url)
         SET(CURLOPT_HTTPHEADER, ours && transfer->secret ? transfer->secret : transfer->headers);
         SET(CURLOPT_SSLCERT_BLOB, NULL);
         SET(CURLOPT_SSLKEY_BLOB, NULL);
+        if (pass && pass->sigv4) {
+                SET(CURLOPT_AWS_SIGV4, ours ? pass->sigv4 : NULL);
+                SET(CURLOPT_USERNAME, ours ? pass->access_key : NULL);
+                SET(CURLOPT_PASSWORD, ours ? pass->secret_key : NULL);
+                /* AWS_SIGV4 sets this, but does not take it back. */
+                SET(CURLOPT_HTTPAUTH, ours ? CURLAUTH_AWS_SIGV4 : CURLAUTH_BASIC);
+        }
         if (ours && pass->certificate) {
                 const char *key = pass->key ? pass->key : pass->certificate;
                 struct curl_blob certificate = {pass->certificate, strlen(pass->certificate),
@@ -177,6 +184,13 @@ static CURLcode set_request(struct http_transfer *transfer, const struct http_re
         SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
         if (request->method == HTTP_HEAD)
                 SET(CURLOPT_NOBODY, 1L);
+        if (request->method == HTTP_POST || request->method == HTTP_PUT) {
+                SET(CURLOPT_POST, 1L);
+                SET(CURLOPT_POSTFIELDSIZE, (long)strlen(transfer->body));
+                SET(CURLOPT_POSTFIELDS, transfer->body);
+        }
+        if (request->method == HTTP_PUT)
+                SET(CURLOPT_CUSTOMREQUEST, "PUT");
         if (request->beside)
                 SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
         if (transfer->ranged)
@@ -202,24 +216,75 @@ static struct curl_slist *add_header(struct curl_slist *headers, const char *nam
         return longer;
 }
 
+static void wipe_headers(struct curl_slist *headers)
+{
+        for (struct curl_slist *line = headers; line; line = line->next)
+                explicit_bzero(line->data, strlen(line->data));
+        curl_slist_free_all(headers);
+}
+
+static struct curl_slist *add_line(struct curl_slist *headers, const char *line)
+{
+        struct curl_slist *longer = headers && line ? curl_slist_append(headers, line) : headers;
+
+        if (!longer)
+                wipe_headers(headers);
+        return longer;
+}
+
 static struct curl_slist *make_headers(const struct http_request *request)
 {
-        struct curl_slist *headers = curl_slist_append(NULL, "Accept-Encoding: identity");
+        bool gzip = request->pass && request->pass->takes_gzip;
+        struct curl_slist *headers =
+            curl_slist_append(NULL, gzip ? "Accept-Encoding: gzip" : "Accept-Encoding: identity");
 
         headers = add_header(headers, "If-Range", request->if_range);
         headers = add_header(headers, "If-None-Match", request->if_none_match);
-        return add_header(headers, "If-Modified-Since", request->if_modified_since);
+        headers = add_header(headers, "If-Modified-Since", request->if_modified_since);
+        for (size_t i = 0; request->lines && request->lines[i]; i++)
+                headers = add_line(headers, request->lines[i]);
+        return headers;
 }
 
-/* Takes the headers over. NULL without memory: then nothing is sent at all. */
-static struct curl_slist *add_secret(struct curl_slist *headers, const struct fetch_auth_pass *pass)
+/* Do more headers go to whom the pass is for? A signature is made of the headers that are there,
+ * and S3 wants one that says that the body, which is none, is not signed. */
+static bool has_secret(const struct fetch_auth_pass *pass)
 {
-        struct curl_slist *longer =
-            headers ? curl_slist_append(headers, pass->authorization) : NULL;
+        return pass && (pass->authorization || pass->sigv4);
+}
 
-        if (!longer)
-                curl_slist_free_all(headers);
-        return longer;
+static struct curl_slist *make_secret(const struct http_request *request)
+{
+        const struct fetch_auth_pass *pass = request->pass;
+        struct curl_slist *headers = add_line(make_headers(request), pass->authorization);
+        char *token = NULL;
+
+        if (pass->sigv4)
+                headers = add_line(headers, "x-amz-content-sha256: UNSIGNED-PAYLOAD");
+        if (pass->session_token && headers) {
+                if (asprintf(&token, "x-amz-security-token: %s", pass->session_token) < 0) {
+                        wipe_headers(headers);
+                        return NULL;
+                }
+                headers = add_line(headers, token);
+                fetch_auth_forget(token);
+        }
+        return headers;
+}
+
+/* What the request is made of, but for curl's handle; false without memory. */
+static bool copy_request(struct http_transfer *transfer, const struct http_request *request)
+{
+        bool has_body = request->method == HTTP_POST || request->method == HTTP_PUT;
+
+        transfer->headers = make_headers(request);
+        transfer->pass = fetch_auth_pass_ref(request->pass);
+        if (has_secret(request->pass))
+                transfer->secret = make_secret(request);
+        if (has_body)
+                transfer->body = strdup(request->body ? request->body : "");
+        return transfer->headers && (!has_secret(request->pass) || transfer->secret) &&
+               (!has_body || transfer->body);
 }
 
 struct http_transfer *http_transfer_new(const struct http_config *config,
@@ -238,16 +303,12 @@ struct http_transfer *http_transfer_new(const struct http_config *config,
         transfer->first = request->first;
         transfer->conditional = request->if_none_match || request->if_modified_since;
         transfer->is_origins = request->is_origins;
+        transfer->any_status = request->any_status;
         transfer->handler = *handler;
         transfer->arg = arg;
         transfer->deadline_ms = request->timeout_ms ? fetch_now_ms() + request->timeout_ms : 0;
         transfer->easy = curl_easy_init();
-        transfer->headers = make_headers(request);
-        if (request->pass && request->pass->authorization)
-                transfer->secret = add_secret(make_headers(request), request->pass);
-        transfer->pass = fetch_auth_pass_ref(request->pass);
-        if (!transfer->easy || !transfer->headers ||
-            (request->pass && request->pass->authorization && !transfer->secret) ||
+        if (!copy_request(transfer, request) || !transfer->easy ||
             set_policy(transfer) != CURLE_OK || set_request(transfer, request) != CURLE_OK) {
                 http_transfer_free(transfer);
                 return NULL;
@@ -260,10 +321,9 @@ void http_transfer_free(struct http_transfer *transfer)
         if (!transfer)
                 return;
         curl_easy_cleanup(transfer->easy);
-        curl_slist_free_all(transfer->headers);
-        for (struct curl_slist *line = transfer->secret; line; line = line->next)
-                explicit_bzero(line->data, strlen(line->data));
-        curl_slist_free_all(transfer->secret);
+        wipe_headers(transfer->headers);
+        wipe_headers(transfer->secret);
+        fetch_auth_forget(transfer->body);
         fetch_auth_pass_unref(transfer->pass);
         free(transfer);
 }

@@ -18,6 +18,8 @@ struct http_transfer {
         bool conditional; /* … or only another version */
         uint64_t first;   /* … from this byte on */
         bool is_origins;  /* as the request says */
+        bool any_status;  /* likewise */
+        char *body;       /* of the request; or NULL */
         bool denied;      /* by deny_nets, in this hop */
         bool enough;      /* the handler wants no more */
         int socket_error; /* errno: there could be no socket, for which no server is to blame */

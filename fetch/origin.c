@@ -1,29 +1,49 @@
 /*
- * The ordered sources of a digest. Pure: asks nobody.
+ * The ordered sources of a digest. Asks nobody.
  */
 #include "fetch/origin.h"
 
 #include "fetch/template.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes `url` over; false without memory. */
-static bool append(struct fetch_source *sources, size_t *count, char *url, struct fetch_auth *auth,
-                   bool is_origins)
+/* What leads nowhere stays as it is, and is told as the source that cannot be read. */
+static int locate(const struct fetch_origins *origins, const struct fetch_origin *origin,
+                  const char *url, const struct cas_digest *digest, struct fetch_location *ret)
 {
-        if (!url)
+        const char *why;
+        int r = fetch_locate(origins->locator, origin, url, digest, ret, &why);
+
+        if (r != -EINVAL)
+                return r;
+        *ret = (struct fetch_location){.url = strdup(url)};
+        return ret->url ? 0 : -ENOMEM;
+}
+
+/* false without memory. */
+static bool append(const struct fetch_origins *origins, const struct fetch_origin *origin,
+                   const char *url, const struct cas_digest *digest, struct fetch_source *sources,
+                   size_t *count)
+{
+        struct fetch_location location;
+
+        if (!url || locate(origins, origin, url, digest, &location) < 0)
                 return false;
         for (size_t i = 0; i < *count; i++) {
-                if (strcmp(sources[i].url, url) == 0) {
-                        sources[i].is_origins |= is_origins;
+                if (strcmp(sources[i].url, location.url) == 0) {
+                        sources[i].is_origins |= origin != NULL;
                         if (!sources[i].auth)
-                                sources[i].auth = auth;
-                        free(url);
+                                sources[i].auth = location.auth;
+                        if (!sources[i].proxy)
+                                sources[i].proxy = location.proxy;
+                        free(location.url);
                         return true;
                 }
         }
-        sources[(*count)++] = (struct fetch_source){url, auth, is_origins};
+        sources[(*count)++] =
+            (struct fetch_source){location.url, location.auth, location.proxy, origin != NULL};
         return true;
 }
 
@@ -38,15 +58,17 @@ struct fetch_source *fetch_sources(const struct fetch_origins *origins,
         while (asset && asset->urls && asset->urls[listed])
                 listed++;
 
-        struct fetch_source *sources =
-            calloc(listed + origins->template_count + 1, sizeof(*sources));
+        struct fetch_source *sources = calloc(listed + origins->count + 1, sizeof(*sources));
         bool ok = sources;
 
         for (size_t i = 0; ok && i < listed; i++)
-                ok = append(sources, &count, strdup(asset->urls[i]), NULL, false);
-        for (size_t i = 0; ok && i < origins->template_count; i++)
-                ok = append(sources, &count, fetch_template_expand(origins->templates[i], digest),
-                            origins->auths ? origins->auths[i] : NULL, true);
+                ok = append(origins, NULL, asset->urls[i], digest, sources, &count);
+        for (size_t i = 0; ok && i < origins->count; i++) {
+                char *url = fetch_template_expand(origins->list[i].url, digest);
+
+                ok = append(origins, &origins->list[i], url, digest, sources, &count);
+                free(url);
+        }
         if (ok)
                 return sources;
         fetch_sources_free(sources);

@@ -5,19 +5,20 @@
 #ifndef FETCH_ORIGIN_H
 #define FETCH_ORIGIN_H
 
-#include "fetch/auth.h"
 #include "fetch/catalogs.h"
+#include "fetch/locate.h"
 
 struct fetch_origins {
         struct fetch_catalogs *catalogs;
-        const char *const *templates;
-        struct fetch_auth *const *auths; /* a credential or NULL for each template; or NULL */
-        size_t template_count;
+        const struct fetch_origin *list; /* in the operator's order */
+        size_t count;
+        struct fetch_locator *locator; /* of the same list; fetch_new() makes it */
 };
 
 struct fetch_source {
-        char *url;
+        char *url;               /* http, https or file; any other one leads nowhere */
         struct fetch_auth *auth; /* that the asking needs, or NULL */
+        const char *proxy;       /* as of struct fetch_origin */
         bool is_origins;         /* named by the operator, and not by a catalog alone */
 };
 

@@ -25,8 +25,10 @@ struct source {
         struct fetch_refresh *refresh;
         struct fetch_catalog_text *text; /* with the bytes in force */
         struct cas_digest name;          /* of its copy */
-        struct fetch_auth *auth;         /* or NULL */
-        struct cas_kept known;           /* etag and date of the bytes in force; no bytes */
+        const struct fetch_origin *origin;
+        struct fetch_location location; /* while it is asked for */
+        bool renewed;                   /* the credential was refused, and another one is tried */
+        struct cas_kept known;          /* etag and date of the bytes in force; no bytes */
         struct refresh_get get;
         bool fresh; /* get.body waits to be looked at */
         int64_t due_ms;
@@ -42,6 +44,7 @@ struct source {
 struct fetch_refresh {
         struct fetch_refresh_config config;
         struct http_loop *loop;
+        struct fetch_locator *locator;
         int dir;
         struct source *sources;
         size_t count;
@@ -131,6 +134,8 @@ static void drop_pass(struct source *source)
 {
         fetch_auth_pass_unref(source->get.pass);
         source->get.pass = NULL;
+        free(source->location.url);
+        source->location = (struct fetch_location){0};
 }
 
 static void drop_fresh(struct source *source)
@@ -223,14 +228,32 @@ static bool same_as_before(const struct source *source)
                memcmp(body->bytes, source->text->bytes, body->length) == 0;
 }
 
+/* Was the credential refused, and is there another one? It will be tried at once, once. */
+static bool renew(struct source *source)
+{
+        struct refresh_get *get = &source->get;
+        struct fetch_auth_pass *next;
+
+        if (!get->pass || (get->cause.status != 401 && get->cause.status != 403) || source->renewed)
+                return false;
+        next = fetch_auth_renew(source->location.auth, get->pass, source->location.url, NULL,
+                                &get->cause);
+        fetch_auth_pass_unref(next);
+        source->renewed = next;
+        source->due_ms = next ? 0 : source->due_ms;
+        return next;
+}
+
 /* A request has ended. */
 static void take_answer(struct source *source)
 {
         struct refresh_get *get = &source->get;
+        bool again = renew(source);
 
-        if (get->pass && (get->cause.status == 401 || get->cause.status == 403))
-                fetch_auth_refused(source->auth, get->pass);
         drop_pass(source);
+        if (again)
+                return;
+        source->renewed = false;
         if (get->cause.kind == FETCH_CANCELLED)
                 return;
         if (get->cause.kind != FETCH_OK) {
@@ -261,21 +284,34 @@ static void on_get_done(struct refresh_get *get)
         pthread_mutex_unlock(&refresh->lock);
 }
 
-/* With the credential that there is now; false: it was said why not. */
+/* With the credential that there is now; false: *ret says why not. */
+static bool locate(struct source *source, struct fetch_cause *ret)
+{
+        const char *why = strerror(ENOMEM);
+        int r = fetch_locate(source->refresh->locator, source->origin, source->text->url, NULL,
+                             &source->location, &why);
+
+        if (r < 0)
+                fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "%s", why);
+        if (r == 0 && source->location.auth)
+                source->get.pass = fetch_auth_take(source->location.auth, NULL, ret);
+        return r == 0 && (!source->location.auth || source->get.pass);
+}
+
+/* false: it was said why not. */
 static bool start(struct source *source)
 {
         struct fetch_cause cause = {0};
 
         source->get.done = on_get_done;
-        if (source->auth && !(source->get.pass = fetch_auth_take(source->auth, &cause))) {
-                fail(source, FETCH_CATALOG_UNREACHABLE, cause.text);
-                return false;
+        if (locate(source, &cause)) {
+                if (refresh_get_start(&source->get, source->refresh->loop, source->location.url,
+                                      &source->known))
+                        return true;
+                fetch_cause_set(&cause, FETCH_ORIGIN_FAILED, "%s", strerror(ENOMEM));
         }
-        if (refresh_get_start(&source->get, source->refresh->loop, source->text->url,
-                              &source->known))
-                return true;
         drop_pass(source);
-        fail(source, FETCH_CATALOG_UNREACHABLE, strerror(ENOMEM));
+        fail(source, FETCH_CATALOG_UNREACHABLE, cause.text);
         return false;
 }
 
@@ -390,7 +426,7 @@ static int make_sources(struct fetch_refresh *refresh)
                         continue;
                 source->refresh = refresh;
                 source->text = &refresh->config.texts[i];
-                source->auth = refresh->config.auths ? refresh->config.auths[i] : NULL;
+                source->origin = &refresh->config.origins[i];
                 refresh->count++;
                 r = name_copy(source);
         }
@@ -422,7 +458,7 @@ static void prune(const struct fetch_refresh *refresh)
 }
 
 int fetch_refresh_new(const struct fetch_refresh_config *config, struct http_loop *loop,
-                      struct fetch_refresh **ret)
+                      struct fetch_locator *locator, struct fetch_refresh **ret)
 {
         struct fetch_refresh *refresh = calloc(1, sizeof(*refresh));
         pthread_condattr_t clock;
@@ -432,6 +468,7 @@ int fetch_refresh_new(const struct fetch_refresh_config *config, struct http_loo
                 return -ENOMEM;
         refresh->config = *config;
         refresh->loop = loop;
+        refresh->locator = locator;
         pthread_mutex_init(&refresh->lock, NULL);
         pthread_condattr_init(&clock);
         pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);

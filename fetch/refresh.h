@@ -12,9 +12,9 @@
 #ifndef FETCH_REFRESH_H
 #define FETCH_REFRESH_H
 
-#include "fetch/auth.h"
 #include "fetch/catalogs.h"
 #include "fetch/http.h"
+#include "fetch/locate.h"
 
 struct fetch_refresh;
 
@@ -46,7 +46,7 @@ struct fetch_refresh_config {
         /* All catalogs in their order, those that are files too; what is brought goes into them.
          * They live as long as the refresh, which alone uses them. */
         struct fetch_catalog_text *texts;
-        struct fetch_auth *const *auths; /* a credential or NULL for each; or NULL */
+        const struct fetch_origin *origins; /* what belongs to each, its credentials */
         size_t count;
         int root;            /* the cache's; or -1: nothing is kept */
         bool may_prune;      /* copies of other catalogs are removed */
@@ -59,7 +59,7 @@ struct fetch_refresh_config {
 
 /* The kept copies are in force when it returns. 0 or -errno. `config` is copied. */
 int fetch_refresh_new(const struct fetch_refresh_config *config, struct http_loop *loop,
-                      struct fetch_refresh **ret);
+                      struct fetch_locator *locator, struct fetch_refresh **ret);
 
 /* To be called once the loop cancels all transfers. No report after it. Accepts NULL. */
 void fetch_refresh_stop(struct fetch_refresh *refresh);

@@ -32,11 +32,14 @@ struct question {
         int64_t deadline_ms;
         struct fetch_source *sources;
         struct fetch_auth_pass *pass; /* for it, or NULL: none is needed, or not taken yet */
+        bool refused;                 /* … is, by the source being asked */
+        bool renewed;                 /* … was, and this is another one */
         size_t at;                    /* the source being asked */
         enum http_method method;      /* by which it is asked */
         uint64_t size;                /* what it answered */
         bool exists;                  /* some source has it, but tells no size */
         struct fetch_cause worst;     /* of the sources before */
+        struct fetch_cause refusal;   /* where `refused` */
 };
 
 struct fetch_sizes {
@@ -146,6 +149,7 @@ static void drop_pass(struct question *question)
 {
         fetch_auth_pass_unref(question->pass);
         question->pass = NULL;
+        question->refused = question->renewed = false;
 }
 
 /* What the source at hand said, and so who is to be asked next and how. */
@@ -153,8 +157,12 @@ static void take_answer(struct question *question, const struct fetch_cause *cau
 {
         if (question->exists && question->size != CAS_SIZE_UNKNOWN)
                 return;
-        if (question->pass && (cause->status == 401 || cause->status == 403))
-                fetch_auth_refused(question->sources[question->at].auth, question->pass);
+        question->refused =
+            question->pass && !question->renewed && (cause->status == 401 || cause->status == 403);
+        if (question->refused) {
+                question->refusal = *cause;
+                return;
+        }
         if (worth_a_range(question, cause)) {
                 question->method = HTTP_GET_FIRST_BYTE;
                 return;
@@ -291,10 +299,36 @@ static void take_pass(struct fetch_errand *errand)
         struct fetch_cause cause = {0};
 
         if (is_worth_a_look(question)) {
-                question->pass = fetch_auth_take(question->sources[question->at].auth, &cause);
+                question->pass =
+                    fetch_auth_take(question->sources[question->at].auth, NULL, &cause);
                 if (!question->pass) {
                         question->method = HTTP_GET_FIRST_BYTE; /* nothing further to ask here */
                         take_answer(question, &cause);
+                }
+        }
+        go_on(question);
+}
+
+/* Likewise: another one, or what was refused stays so. */
+static void renew_pass(struct fetch_errand *errand)
+{
+        struct question *question =
+            (struct question *)((char *)errand - offsetof(struct question, errand));
+        const struct fetch_source *source = &question->sources[question->at];
+        struct fetch_cause refusal = question->refusal;
+        struct fetch_cause cause = {0};
+
+        question->refused = false;
+        question->renewed = true;
+        if (is_worth_a_look(question)) {
+                struct fetch_auth_pass *next =
+                    fetch_auth_renew(source->auth, question->pass, source->url, NULL, &cause);
+
+                if (next) {
+                        fetch_auth_pass_unref(question->pass);
+                        question->pass = next;
+                } else {
+                        take_answer(question, cause.kind == FETCH_OK ? &refusal : &cause);
                 }
         }
         go_on(question);
@@ -313,6 +347,7 @@ enum step {
         STEP_NONE,
         STEP_FILE,
         STEP_PASS,
+        STEP_RENEW,
         STEP_TRANSFER,
 };
 
@@ -335,7 +370,9 @@ static enum step next_step(struct question *question)
 
                 if (scheme == FETCH_SCHEME_FILE)
                         return STEP_FILE;
-                if (scheme != FETCH_SCHEME_OTHER)
+                if (question->refused)
+                        return STEP_RENEW;
+                if (scheme == FETCH_SCHEME_HTTP || scheme == FETCH_SCHEME_HTTPS)
                         return question->sources[question->at].auth && !question->pass
                                    ? STEP_PASS
                                    : STEP_TRANSFER;
@@ -359,6 +396,9 @@ static void go_on(struct question *question)
                 break;
         case STEP_PASS:
                 ask_helper(question, take_pass);
+                break;
+        case STEP_RENEW:
+                ask_helper(question, renew_pass);
                 break;
         case STEP_TRANSFER:
                 queue(question);

@@ -3,6 +3,9 @@
  */
 #include "fetch/template.h"
 
+#include "fetch/gs.h"
+#include "fetch/oci.h"
+#include "fetch/s3.h"
 #include "fetch/url.h"
 
 #include <errno.h>
@@ -21,11 +24,21 @@ static bool marks_are_placed(const char *template_url)
         return mark >= path && mark < path + strcspn(path, is_file ? "?#" : "#");
 }
 
+/* Blobs of a registry are named by their digests: there is nothing to mark. */
+static int check_repository(const char *url, const char **ret_why)
+{
+        enum fetch_scheme scheme;
+
+        return fetch_url_check(url, &scheme, ret_why) < 0 ? -EINVAL : fetch_oci_check(url, ret_why);
+}
+
 int fetch_template_check(const char *template_url, const char **ret_why)
 {
         static const struct cas_digest sample;
         enum fetch_scheme scheme;
 
+        if (fetch_url_scheme(template_url) == FETCH_SCHEME_OCI)
+                return check_repository(template_url, ret_why);
         if (!strstr(template_url, MARK)) {
                 *ret_why = "no {sha256} in it";
                 return -EINVAL;
@@ -40,11 +53,15 @@ int fetch_template_check(const char *template_url, const char **ret_why)
 
         int r = fetch_url_check(url, &scheme, ret_why);
 
+        if (r == 0 && scheme == FETCH_SCHEME_GS)
+                r = fetch_gs_check(url, ret_why);
+        if (r == 0 && scheme == FETCH_SCHEME_S3)
+                r = fetch_s3_check(url, ret_why);
         free(url);
         if (r < 0)
                 return r;
         if (scheme == FETCH_SCHEME_OTHER) {
-                *ret_why = "only http://, https:// and file:// can be read";
+                *ret_why = "only http://, https://, gs://, s3://, oci:// and file:// can be read";
                 return -EINVAL;
         }
         if (!marks_are_placed(template_url)) {

@@ -1,6 +1,7 @@
 /*
  * Origins are URL templates: "https://host/assets/{sha256}". Every {sha256} is
- * replaced by the 64 hex digits of the asset.
+ * replaced by the 64 hex digits of the asset. Or they are repositories of a registry,
+ * "oci://registry/repository", which need no mark.
  */
 #ifndef FETCH_TEMPLATE_H
 #define FETCH_TEMPLATE_H

@@ -101,6 +101,12 @@ enum fetch_scheme fetch_url_scheme(const char *url)
                 return FETCH_SCHEME_HTTP;
         if (strncasecmp(url, "file://", 7) == 0)
                 return FETCH_SCHEME_FILE;
+        if (strncasecmp(url, "gs://", 5) == 0)
+                return FETCH_SCHEME_GS;
+        if (strncasecmp(url, "s3://", 5) == 0)
+                return FETCH_SCHEME_S3;
+        if (strncasecmp(url, "oci://", 6) == 0)
+                return FETCH_SCHEME_OCI;
         return FETCH_SCHEME_OTHER;
 }
 

@@ -12,6 +12,9 @@ enum fetch_scheme {
         FETCH_SCHEME_HTTP,
         FETCH_SCHEME_HTTPS,
         FETCH_SCHEME_FILE,
+        FETCH_SCHEME_GS, /* these three: fetch/locate.h */
+        FETCH_SCHEME_S3,
+        FETCH_SCHEME_OCI,
         FETCH_SCHEME_OTHER, /* well-formed, but nothing here can read it */
 };
 

@@ -10,7 +10,7 @@
 #define FS_OPTIONS_H
 
 #include "cas/room.h"
-#include "fetch/auth.h"
+#include "fetch/locate.h"
 #include "fetch/net.h"
 #include "fs/refusals.h"
 
@@ -44,15 +44,12 @@ struct fs_options {
         const char *user;         /* or NULL */
         const char *ca_file;
         const char *proxy;
-        const char *origins[FS_ORIGINS_MAX];
-        struct fetch_auth_files credentials[FS_ORIGINS_MAX]; /* of each origin */
+        struct fetch_origin origins[FS_ORIGINS_MAX];
         size_t origin_count;
-        /* While a file is read: what its last url was, and its credentials; NULL: it was refused.
-         */
-        const char *asked_url;
-        struct fetch_auth_files *asked_files;
+        /* While a file is read: the last origin or catalog; NULL: it was refused. */
+        struct fetch_origin *asked;
         const char *catalogs[FS_CATALOGS_MAX];
-        struct fetch_auth_files catalog_credentials[FS_CATALOGS_MAX]; /* of those by URL */
+        struct fetch_origin catalog_origins[FS_CATALOGS_MAX]; /* of each, its url or path */
         size_t catalog_count;
         unsigned catalog_refresh; /* seconds; 0: at the start and at a reload alone */
         uint64_t max_asset_size;  /* bytes */

@@ -71,11 +71,11 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
                 ok = fetch_catalog_is_url(options->catalogs[i]) ||
                      add_folder(ret, &count, strdup(options->catalogs[i]));
         for (size_t i = 0; ok && i < options->origin_count; i++)
-                ok = add_origin(ret, &count, options->origins[i]);
+                ok = add_origin(ret, &count, options->origins[i].url);
         for (size_t i = 0; ok && i < options->origin_count; i++)
-                ok = add_credentials(ret, &count, &options->credentials[i]);
+                ok = add_credentials(ret, &count, &options->origins[i].files);
         for (size_t i = 0; ok && i < options->catalog_count; i++)
-                ok = add_credentials(ret, &count, &options->catalog_credentials[i]);
+                ok = add_credentials(ret, &count, &options->catalog_origins[i].files);
         if (ok && options->ca_file)
                 ok = add_folder(ret, &count, strdup(options->ca_file));
         for (size_t i = 0; ok && i < 2; i++)

@@ -4,7 +4,9 @@
 #include "fs/settings.h"
 
 #include "fetch/catalog.h"
+#include "fetch/gs.h"
 #include "fetch/http.h"
+#include "fetch/s3.h"
 #include "fetch/source.h"
 #include "fetch/template.h"
 #include "fetch/url.h"
@@ -34,14 +36,13 @@ static int add_origin(struct fs_options *options, const char *url, struct fs_why
 {
         const char *words;
 
-        options->asked_url = NULL;
+        options->asked = NULL;
         if (fetch_template_check(url, &words) < 0)
                 return refuse_url(why, url, words);
         if (options->origin_count == FS_ORIGINS_MAX)
                 return refuse_url(why, url, "too many origins");
-        options->asked_url = url;
-        options->asked_files = &options->credentials[options->origin_count];
-        options->origins[options->origin_count++] = url;
+        options->asked = &options->origins[options->origin_count++];
+        options->asked->url = url;
         return 0;
 }
 
@@ -53,8 +54,15 @@ static int check_catalog_url(const char *url, struct fs_why *why)
 
         if (fetch_url_check(url, &scheme, &words) < 0)
                 return refuse_url(why, url, words);
-        if (scheme != FETCH_SCHEME_HTTP && scheme != FETCH_SCHEME_HTTPS)
-                return refuse_url(why, url, "a catalog is a file, or comes by http:// or https://");
+        if (scheme == FETCH_SCHEME_GS
+                ? fetch_gs_check(url, &words) < 0
+                : scheme == FETCH_SCHEME_S3 && fetch_s3_check(url, &words) < 0)
+                return refuse_url(why, url, words);
+        if (scheme == FETCH_SCHEME_FILE || scheme == FETCH_SCHEME_OCI ||
+            scheme == FETCH_SCHEME_OTHER)
+                return refuse_url(why, url,
+                                  "a catalog is a file, or comes by http://, https://, gs:// or "
+                                  "s3://");
         return 0;
 }
 
@@ -62,13 +70,13 @@ static int add_catalog(struct fs_options *options, const char *path, struct fs_w
 {
         int r = fetch_catalog_is_url(path) ? check_catalog_url(path, why) : 0;
 
-        options->asked_url = NULL;
+        options->asked = NULL;
         if (r)
                 return r;
         if (options->catalog_count == FS_CATALOGS_MAX)
                 return fs_value_refuse(why, path, "too many catalogs");
-        options->asked_url = path;
-        options->asked_files = &options->catalog_credentials[options->catalog_count];
+        options->asked = &options->catalog_origins[options->catalog_count];
+        options->asked->url = path;
         options->catalogs[options->catalog_count++] = path;
         return 0;
 }
@@ -232,58 +240,129 @@ static int set_min_rate(struct fs_options *options, const char *text, struct fs_
         return fs_parse_number(text, 1, 1u << 30, &options->min_rate, why);
 }
 
+static bool is_of(const struct fetch_origin *origin, enum fetch_scheme scheme)
+{
+        return fetch_url_scheme(origin->url) == scheme;
+}
+
+/* Of the services the server may be named below; fetch_locate() looks at that one. */
+static bool may_have_credential(const struct fetch_origin *origin)
+{
+        return is_of(origin, FETCH_SCHEME_GS) || is_of(origin, FETCH_SCHEME_S3) ||
+               is_of(origin, FETCH_SCHEME_OCI) || fetch_auth_is_private(origin->url);
+}
+
 /* For the url above it, if it is one that a secret may be sent to. */
 static int set_credential(struct fs_options *options, const char *path, const char **ret,
                           struct fs_why *why)
 {
-        const char *url = options->asked_url;
+        const struct fetch_origin *origin = options->asked;
 
-        if (url[0] == '/')
-                return fs_value_refuse(why, url, "a file needs no credential");
-        if (!fetch_auth_is_private(url))
-                return refuse_url(why, url, "a credential goes by https:// alone, or to loopback");
+        if (origin->url[0] == '/')
+                return fs_value_refuse(why, origin->url, "a file needs no credential");
+        if (!may_have_credential(origin))
+                return refuse_url(why, origin->url,
+                                  "a credential goes by https:// alone, or to loopback");
         *ret = path;
         return 0;
 }
 
-/* NULL: the url was refused, and so was enough said. */
-static struct fetch_auth_files *asked_files(struct fs_options *options)
-{
-        return options->asked_url ? options->asked_files : NULL;
-}
-
 static int set_token_file(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        struct fetch_auth_files *files = asked_files(options);
+        struct fetch_origin *origin = options->asked;
 
-        if (files && files->netrc_file)
+        if (origin && origin->files.netrc_file)
                 return fs_value_refuse(why, path, "there is a netrc-file already");
-        return files ? set_credential(options, path, &files->token_file, why) : 0;
+        return origin ? set_credential(options, path, &origin->files.token_file, why) : 0;
 }
 
 static int set_netrc_file(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        struct fetch_auth_files *files = asked_files(options);
+        struct fetch_origin *origin = options->asked;
 
-        if (files && files->token_file)
+        if (origin && origin->files.token_file)
                 return fs_value_refuse(why, path, "there is a token-file already");
-        return files ? set_credential(options, path, &files->netrc_file, why) : 0;
+        return origin ? set_credential(options, path, &origin->files.netrc_file, why) : 0;
 }
 
 static int set_client_cert(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        struct fetch_auth_files *files = asked_files(options);
+        struct fetch_origin *origin = options->asked;
 
-        return files ? set_credential(options, path, &files->client_cert, why) : 0;
+        return origin ? set_credential(options, path, &origin->files.client_cert, why) : 0;
 }
 
 static int set_client_key(struct fs_options *options, const char *path, struct fs_why *why)
 {
-        struct fetch_auth_files *files = asked_files(options);
+        struct fetch_origin *origin = options->asked;
 
-        if (files && !files->client_cert)
+        if (origin && !origin->files.client_cert)
                 return fs_value_refuse(why, path, "it stands behind client-cert");
-        return files ? set_credential(options, path, &files->client_key, why) : 0;
+        return origin ? set_credential(options, path, &origin->files.client_key, why) : 0;
+}
+
+/* The server of a service: no path, which would be half of an object's. */
+static int set_endpoint(struct fs_options *options, const char *url, struct fs_why *why)
+{
+        struct fetch_origin *origin = options->asked;
+        enum fetch_scheme scheme;
+        const char *words;
+
+        if (!origin)
+                return 0;
+        if (!is_of(origin, FETCH_SCHEME_GS) && !is_of(origin, FETCH_SCHEME_S3))
+                return fs_value_refuse(why, url, "an endpoint is for gs:// and s3:// alone");
+        if (fetch_url_check(url, &scheme, &words) < 0)
+                return refuse_url(why, url, words);
+        if ((scheme != FETCH_SCHEME_HTTP && scheme != FETCH_SCHEME_HTTPS) ||
+            *fetch_url_behind_authority(url))
+                return refuse_url(why, url, "an endpoint is https://HOST[:PORT], or http://");
+        origin->endpoint = url;
+        return 0;
+}
+
+static int set_region(struct fs_options *options, const char *region, struct fs_why *why)
+{
+        struct fetch_origin *origin = options->asked;
+
+        if (!origin)
+                return 0;
+        if (!is_of(origin, FETCH_SCHEME_S3))
+                return fs_value_refuse(why, region, "a region is for s3:// alone");
+        if (!*region || region[strspn(region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                              "0123456789-_")])
+                return fs_value_refuse(why, region, "not the name of a region");
+        origin->region = region;
+        return 0;
+}
+
+static int set_flag(struct fs_options *options, enum fetch_scheme scheme, const char *word,
+                    bool *flag, struct fs_why *why)
+{
+        bool yes = strcmp(word, "yes") == 0;
+
+        if (!is_of(options->asked, scheme))
+                return fs_value_refuse(why, word,
+                                       scheme == FETCH_SCHEME_S3 ? "this is for s3:// alone"
+                                                                 : "this is for oci:// alone");
+        if (!yes && strcmp(word, "no") != 0)
+                return fs_value_refuse(why, word, "yes or no");
+        *flag = yes;
+        return 0;
+}
+
+static int set_path_style(struct fs_options *options, const char *word, struct fs_why *why)
+{
+        struct fetch_origin *origin = options->asked;
+
+        return origin ? set_flag(options, FETCH_SCHEME_S3, word, &origin->path_style, why) : 0;
+}
+
+static int set_plain_http(struct fs_options *options, const char *word, struct fs_why *why)
+{
+        struct fetch_origin *origin = options->asked;
+
+        return origin ? set_flag(options, FETCH_SCHEME_OCI, word, &origin->plain_http, why) : 0;
 }
 
 #define PATH  .is_path = true
@@ -316,11 +395,18 @@ const struct fs_setting fs_settings[] = {
     {NULL, "origin", "netrc-file", PATH, .set = set_netrc_file},
     {NULL, "origin", "client-cert", PATH, .set = set_client_cert},
     {NULL, "origin", "client-key", PATH, .set = set_client_key},
+    {NULL, "origin", "endpoint", .set = set_endpoint},
+    {NULL, "origin", "region", .set = set_region},
+    {NULL, "origin", "path-style", .set = set_path_style},
+    {NULL, "origin", "plain-http", .set = set_plain_http},
     {"catalog", "catalog", "file", PATH, .set = add_catalog},
     {NULL, "catalog", "token-file", PATH, .set = set_token_file},
     {NULL, "catalog", "netrc-file", PATH, .set = set_netrc_file},
     {NULL, "catalog", "client-cert", PATH, .set = set_client_cert},
     {NULL, "catalog", "client-key", PATH, .set = set_client_key},
+    {NULL, "catalog", "endpoint", .set = set_endpoint},
+    {NULL, "catalog", "region", .set = set_region},
+    {NULL, "catalog", "path-style", .set = set_path_style},
 };
 
 const unsigned fs_setting_count = sizeof(fs_settings) / sizeof(fs_settings[0]);

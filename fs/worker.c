@@ -51,8 +51,6 @@ struct worker {
         struct fetch_catalog_text texts[FS_CATALOGS_MAX]; /* kept where a catalog comes by URL */
         bool stale;                                       /* the catalog is the last good one */
         struct fetch_proxies proxies;
-        struct fetch_auth *auths[FS_ORIGINS_MAX];
-        struct fetch_auth *catalog_auths[FS_CATALOGS_MAX];
         struct fs_channel channel;
         struct fs_server server;
 };
@@ -388,7 +386,7 @@ static int start_fetch(struct worker *worker)
         const struct fs_options *options = &worker->options;
         struct fetch_config config = {
             .store = worker->server.store,
-            .origins = {worker->catalogs, options->origins, worker->auths, options->origin_count},
+            .origins = {worker->catalogs, options->origins, options->origin_count, NULL},
             .http = {.ca_file = options->ca_file,
                      .proxies = &worker->proxies,
                      .deny_nets = options->deny_nets,
@@ -405,7 +403,7 @@ static int start_fetch(struct worker *worker)
             .verify = options->verify,
             .refresh = {.catalogs = worker->catalogs,
                         .texts = worker->texts,
-                        .auths = worker->catalog_auths,
+                        .origins = options->catalog_origins,
                         .count = options->catalog_count,
                         .root = FS_FD_ROOT,
                         .may_prune = !atomic_load(&worker->memory->trying),
@@ -429,12 +427,6 @@ static int start_fetch(struct worker *worker)
 
         int r = fetch_proxies_init(&worker->proxies, options->proxy);
 
-        for (size_t i = 0; r == 0 && i < options->origin_count; i++)
-                r = fetch_auth_of_files(options->origins[i], &options->credentials[i],
-                                        &worker->auths[i]);
-        for (size_t i = 0; r == 0 && i < options->catalog_count; i++)
-                r = fetch_auth_of_files(options->catalogs[i], &options->catalog_credentials[i],
-                                        &worker->catalog_auths[i]);
         if (r == 0)
                 r = fetch_new(&config, &worker->server.fetch);
 
@@ -501,10 +493,6 @@ static void tear_down(struct worker *worker)
         fs_view_free(server->view);
         fs_nodes_free(server->nodes);
         fs_journal_free(server->journal);
-        for (size_t i = 0; i < worker->options.origin_count; i++)
-                fetch_auth_free(worker->auths[i]);
-        for (size_t i = 0; i < worker->options.catalog_count; i++)
-                fetch_auth_free(worker->catalog_auths[i]);
         fetch_proxies_destroy(&worker->proxies);
         cas_store_free(server->store);
         fetch_catalogs_free(worker->catalogs);

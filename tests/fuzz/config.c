@@ -34,7 +34,7 @@ static void check_taken(const struct fs_options *options)
         const char *why;
 
         for (size_t i = 0; i < options->origin_count; i++)
-                fuzz_expect(fetch_template_check(options->origins[i], &why) == 0);
+                fuzz_expect(fetch_template_check(options->origins[i].url, &why) == 0);
         for (size_t i = 0; i < options->catalog_count; i++)
                 fuzz_expect(options->catalogs[i][0] == '/' ||
                             fetch_catalog_is_url(options->catalogs[i]));

@@ -10,8 +10,9 @@
 
 TestSuite(fetch_origin, .init = scratch_make, .fini = scratch_remove, .timeout = 20);
 
-static const char *const templates[] = {"https://first/{sha256}", "https://second/{sha256}",
-                                        "https://first/{sha256}"};
+static const struct fetch_origin templates[] = {{.url = "https://first/{sha256}"},
+                                                {.url = "https://second/{sha256}"},
+                                                {.url = "https://first/{sha256}"}};
 
 static struct fetch_catalogs *catalogs_with(const char *text)
 {
@@ -24,6 +25,14 @@ static struct fetch_catalogs *catalogs_with(const char *text)
         cr_assert_eq(fetch_catalog_parse(&parsed, 1, &catalog, why), 0, "%s", why);
         cr_assert_eq(fetch_catalogs_new(catalog, &catalogs), 0);
         return catalogs;
+}
+
+static struct fetch_locator *locator_of(const struct fetch_origin *list, size_t count)
+{
+        struct fetch_locator *locator = NULL;
+
+        cr_assert_eq(fetch_locator_new(list, count, NULL, &locator), 0);
+        return locator;
 }
 
 static void expect_sources(const struct fetch_origins *origins, const char *hex,
@@ -46,11 +55,12 @@ static void expect_sources(const struct fetch_origins *origins, const char *hex,
 Test(fetch_origin, templates_in_order_and_none_twice)
 {
         struct fetch_catalogs *catalogs = catalogs_with("{\"assets\": {}}");
-        struct fetch_origins origins = {catalogs, templates, NULL, 3};
+        struct fetch_origins origins = {catalogs, templates, 3, locator_of(templates, 3)};
 
         expect_sources(
             &origins, UNLISTED,
             (const char *const[]){"https://first/" UNLISTED, "https://second/" UNLISTED, NULL});
+        fetch_locator_free(origins.locator);
         fetch_catalogs_free(catalogs);
 }
 
@@ -59,7 +69,7 @@ Test(fetch_origin, catalog_comes_first)
         struct fetch_catalogs *catalogs = catalogs_with(
             "{\"assets\": {\"a\": {\"sha256\": \"" LISTED
             "\", \"urls\": [\"https://catalog/a\", \"https://second/" LISTED "\"]}}}");
-        struct fetch_origins origins = {catalogs, templates, NULL, 3};
+        struct fetch_origins origins = {catalogs, templates, 3, locator_of(templates, 3)};
 
         expect_sources(&origins, LISTED,
                        (const char *const[]){"https://catalog/a", "https://second/" LISTED,
@@ -67,6 +77,7 @@ Test(fetch_origin, catalog_comes_first)
         expect_sources(
             &origins, UNLISTED,
             (const char *const[]){"https://first/" UNLISTED, "https://second/" UNLISTED, NULL});
+        fetch_locator_free(origins.locator);
         fetch_catalogs_free(catalogs);
 }
 
@@ -74,10 +85,11 @@ Test(fetch_origin, no_source_is_an_empty_list)
 {
         struct fetch_catalogs *catalogs =
             catalogs_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED "\"}}}");
-        struct fetch_origins origins = {catalogs, NULL, NULL, 0};
+        struct fetch_origins origins = {catalogs, NULL, 0, locator_of(NULL, 0)};
 
         expect_sources(&origins, LISTED, (const char *const[]){NULL});
         expect_sources(&origins, UNLISTED, (const char *const[]){NULL});
+        fetch_locator_free(origins.locator);
         fetch_catalogs_free(catalogs);
         fetch_sources_free(NULL);
 }

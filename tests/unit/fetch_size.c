@@ -36,6 +36,7 @@ static void on_report(void *arg, const struct fetch_report *report)
 /* Nothing is fetched here, so there is no store. */
 static struct fetch *new_fetch(const char *const *templates, size_t count)
 {
+        static struct fetch_origin list[LOTS];
         static struct fetch_catalogs *catalogs;
         struct fetch_catalog *empty;
         char why[FETCH_CATALOG_WHY];
@@ -44,8 +45,12 @@ static struct fetch *new_fetch(const char *const *templates, size_t count)
         cr_assert_eq(fetch_catalog_parse(NULL, 0, &empty, why), 0);
         cr_assert_eq(fetch_catalogs_new(empty, &catalogs), 0);
 
+        cr_assert_leq(count, LOTS);
+        for (size_t i = 0; i < count; i++)
+                list[i] = (struct fetch_origin){.url = templates[i]};
+
         struct fetch_config config = {
-            .origins = {catalogs, templates, NULL, count},
+            .origins = {catalogs, list, count, NULL},
             .http = {.stall_seconds = 30,
                      .min_rate = 1,
                      .connect_seconds = 10,

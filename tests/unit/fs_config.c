@@ -90,8 +90,9 @@ Test(fs_config, every_key)
         cr_expect_str_eq(options.fuse_options, ",noexec");
         cr_expect_str_eq(options.cache, "/var/cache/a#b");
         cr_expect_eq(options.origin_count, 2);
-        cr_expect_str_eq(options.origins[0], "http://b/{sha256}?a=1;b#c", "in the file's order");
-        cr_expect_str_eq(options.origins[1], "file:///a/{sha256}");
+        cr_expect_str_eq(options.origins[0].url, "http://b/{sha256}?a=1;b#c",
+                         "in the file's order");
+        cr_expect_str_eq(options.origins[1].url, "file:///a/{sha256}");
         cr_expect_eq(options.catalog_count, 2);
         cr_expect_str_eq(options.catalogs[0], "/etc/assetfs/../catalogs/one.json");
         cr_expect_str_eq(options.catalogs[1], "/two");
@@ -107,12 +108,12 @@ Test(fs_config, credentials_stand_behind_a_url_of_https)
         expect_taken("[origin \"a\"]\nurl = https://a/{sha256}\ntoken-file = t\n"
                      "[origin \"b\"]\nurl = http://127.0.0.1/{sha256}\nnetrc-file = /n\n"
                      "client-cert = c\nclient-key = k");
-        cr_expect_str_eq(options.credentials[0].token_file, "/etc/assetfs/t");
-        cr_expect_str_eq(options.credentials[1].netrc_file, "/n");
-        cr_expect_str_eq(options.credentials[1].client_key, "/etc/assetfs/k");
+        cr_expect_str_eq(options.origins[0].files.token_file, "/etc/assetfs/t");
+        cr_expect_str_eq(options.origins[1].files.netrc_file, "/n");
+        cr_expect_str_eq(options.origins[1].files.client_key, "/etc/assetfs/k");
         fs_options_free(&options);
         expect_taken("[catalog \"a\"]\nfile = https://a/c\ntoken-file = t");
-        cr_expect_str_eq(options.catalog_credentials[0].token_file, "/etc/assetfs/t");
+        cr_expect_str_eq(options.catalog_origins[0].files.token_file, "/etc/assetfs/t");
         fs_options_free(&options);
         expect_refused("[catalog \"a\"]\nfile = /c\ntoken-file = t",
                        "3: token-file /c: a file needs no credential");
@@ -235,7 +236,7 @@ Test(fs_config, long_lines)
 
         memset(text + used, 'x', 7000);
         expect_taken(text);
-        cr_expect_eq(strlen(options.origins[0]), 7000 + strlen("http://h/{sha256}?"));
+        cr_expect_eq(strlen(options.origins[0].url), 7000 + strlen("http://h/{sha256}?"));
         memset(text + used, 'x', 12000);
         expect_refused(text, "2: longer than 10237 bytes");
 }
@@ -349,8 +350,8 @@ Test(fs_config, command_line_overrides_and_adds)
         cr_expect(options.uid == 5 && options.gid == 4);
         cr_expect_eq(options.deny_net_count, 4);
         cr_expect_eq(options.origin_count, 2);
-        cr_expect_str_eq(options.origins[0], "file:///file/{sha256}");
-        cr_expect_str_eq(options.origins[1], "file:///line/{sha256}");
+        cr_expect_str_eq(options.origins[0].url, "file:///file/{sha256}");
+        cr_expect_str_eq(options.origins[1].url, "file:///line/{sha256}");
         cr_expect_eq(options.argument_count, 5, "the command line's alone");
         fs_options_free(&options);
 }
@@ -412,12 +413,12 @@ Test(fs_config, fault_64_kept_for_the_workers)
         cr_expect_str_eq(worker.cache, "/one");
         cr_expect(!worker.user && worker.umask == 0 && worker.log_level == LOG_ERR);
         cr_expect(worker.retries == 5 && worker.connections == 3);
-        cr_expect_str_eq(worker.origins[0], "file:///two/{sha256}");
+        cr_expect_str_eq(worker.origins[0].url, "file:///two/{sha256}");
         fs_options_free(&worker);
 
         fs_kept_config_revert(&kept);
         cr_assert_eq(parse_worker(&options, kept.fd, &worker), 0);
-        cr_expect_str_eq(worker.origins[0], "file:///one/{sha256}");
+        cr_expect_str_eq(worker.origins[0].url, "file:///one/{sha256}");
         fs_options_free(&worker);
         cr_expect_eq(pwrite(kept.fd, "x", 1, 0), -1, "no worker changes what the next one reads");
         fs_kept_config_end(&kept);

@@ -207,7 +207,7 @@ Test(fs_options, defaults)
         cr_expect_str_eq(options.cache, "/c");
         cr_expect_str_eq(options.mountpoint, "/mnt");
         cr_expect_eq(options.origin_count, 1);
-        cr_expect_str_eq(options.origins[0], "https://host/{sha256}");
+        cr_expect_str_eq(options.origins[0].url, "https://host/{sha256}");
         cr_expect_eq(options.catalog_count, 0);
         cr_expect_not(options.foreground);
         cr_expect_eq(options.max_asset_size, UINT64_C(8) << 30);
@@ -236,7 +236,7 @@ Test(fs_options, every_option)
                      0);
         cr_expect(options.foreground);
         cr_expect_eq(options.origin_count, 2);
-        cr_expect_str_eq(options.origins[1], "http://b/{sha256}");
+        cr_expect_str_eq(options.origins[1].url, "http://b/{sha256}");
         cr_expect_eq(options.catalog_count, 2);
         cr_expect_str_eq(options.catalogs[1], "/two");
         cr_expect_eq(options.max_asset_size, 5 << 20);
@@ -273,7 +273,7 @@ Test(fs_options, kept_arguments_mean_the_same_and_their_paths_are_absolute)
         cr_expect_str_eq(again.cache, scratch_at("c").text);
         cr_expect_str_eq(again.catalogs[0], scratch_at("one").text);
         cr_expect_str_eq(again.catalogs[1], "/two");
-        cr_expect_str_eq(again.origins[0], "https://host/{sha256}");
+        cr_expect_str_eq(again.origins[0].url, "https://host/{sha256}");
         cr_expect_str_eq(again.user, "nobody");
         cr_expect(again.foreground && again.restricted && again.uid == 7);
         cr_expect_eq(again.passthrough, FS_PASSTHROUGH_OFF);

@@ -37,7 +37,7 @@ static void expect_paths(const struct fs_options *options, const char *const *ex
 
 static struct fs_options origin(const char *template_url)
 {
-        return (struct fs_options){.origins = {template_url}, .origin_count = 1};
+        return (struct fs_options){.origins = {{.url = template_url}}, .origin_count = 1};
 }
 
 Test(fs_readable, nothing)
@@ -73,9 +73,10 @@ Test(fs_readable, file_origins_up_to_the_digest)
 
 Test(fs_readable, other_origins_need_no_directory)
 {
-        struct fs_options options = {
-            .origins = {"https://host/file/{sha256}", "http://host/{sha256}", "file:///a/{sha256}"},
-            .origin_count = 3};
+        struct fs_options options = {.origins = {{.url = "https://host/file/{sha256}"},
+                                                 {.url = "http://host/{sha256}"},
+                                                 {.url = "file:///a/{sha256}"}},
+                                     .origin_count = 3};
 
         EXPECT_PATHS(&options, "/a");
 }
@@ -124,7 +125,7 @@ Test(fs_readable, as_many_as_there_can_be)
         for (int i = 0; i < FS_CATALOGS_MAX; i++)
                 options.catalogs[i] = "/catalogs/a.json";
         for (int i = 0; i < FS_ORIGINS_MAX; i++)
-                options.origins[i] = "file:///origin/{sha256}";
+                options.origins[i].url = "file:///origin/{sha256}";
         setenv("SSL_CERT_FILE", "/a/ca.pem", 1);
         setenv("SSL_CERT_DIR", "/b/certs", 1);
         setenv("CURL_CA_BUNDLE", "/c/ca.pem", 1);

@@ -1,0 +1,70 @@
+/*
+ * Reading a credential's file, whole and within bounds, and noticing that it has changed. Sends
+ * nothing, keeps nothing.
+ */
+#include "fetch/auth.h"
+
+#include "cas/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* NULL: what is wrong with what was read is in *ret_why. */
+static char *read_text(int fd, const struct stat *st, const char **ret_why)
+{
+        char *text = NULL;
+        ssize_t got = 0;
+
+        *ret_why = NULL;
+        if (!S_ISREG(st->st_mode) || st->st_size >= FETCH_AUTH_SECRET_MAX)
+                *ret_why = "not a regular file of less than 64 KiB";
+        else if (!(text = calloc(1, FETCH_AUTH_SECRET_MAX)))
+                *ret_why = strerror(ENOMEM);
+        else if ((got = cas_io_read_at(fd, text, FETCH_AUTH_SECRET_MAX - 1, 0)) < 0)
+                *ret_why = strerror((int)-got);
+        while (!*ret_why && got > 0 && strchr(" \t\r\n", text[got - 1]))
+                text[--got] = '\0';
+        if (!*ret_why && got == 0)
+                *ret_why = "it is empty";
+        else if (!*ret_why && strlen(text) != (size_t)got)
+                *ret_why = "a NUL byte: not a text";
+        if (!*ret_why)
+                return text;
+        if (text)
+                explicit_bzero(text, FETCH_AUTH_SECRET_MAX);
+        free(text);
+        return NULL;
+}
+
+char *fetch_auth_read_file(const char *what, const char *path, struct stat *ret_seen,
+                           struct fetch_cause *cause)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        struct stat st = {0};
+        const char *why = NULL;
+        char *text = NULL;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                why = strerror(errno);
+        else
+                text = read_text(fd, &st, &why);
+        if (ret_seen)
+                *ret_seen = st;
+        if (!text)
+                fetch_cause_set(cause, FETCH_DENIED, "%s %s: %s", what, path, why);
+        return text;
+}
+
+bool fetch_auth_has_changed(const char *path, const struct stat *seen)
+{
+        struct stat st;
+
+        return stat(path, &st) < 0 || seen->st_ino != st.st_ino || seen->st_dev != st.st_dev ||
+               seen->st_size != st.st_size || seen->st_mtim.tv_sec != st.st_mtim.tv_sec ||
+               seen->st_mtim.tv_nsec != st.st_mtim.tv_nsec ||
+               seen->st_ctim.tv_sec != st.st_ctim.tv_sec ||
+               seen->st_ctim.tv_nsec != st.st_ctim.tv_nsec;
+}
