@@ -9,6 +9,7 @@
 #include "cas/slots.h"
 #include "fetch/clock.h"
 #include "fs/account.h"
+#include "fs/catalogs.h"
 #include "fs/command.h"
 #include "fs/keeper.h"
 #include "fs/log.h"
@@ -18,7 +19,6 @@
 #include "fs/sandbox.h"
 #include "fs/scrub.h"
 #include "fs/session.h"
-#include "fs/snapshot.h"
 #include "fs/view.h"
 
 #include <curl/curl.h>
@@ -47,9 +47,7 @@
 struct worker {
         struct fs_options options;
         struct fs_memory *memory;
-        struct fetch_catalogs *catalogs;
-        struct fetch_catalog_text texts[FS_CATALOGS_MAX]; /* kept where a catalog comes by URL */
-        bool stale;                                       /* the catalog is the last good one */
+        struct fs_catalogs catalogs;
         struct fetch_proxies proxies;
         struct fs_channel channel;
         struct fs_server server;
@@ -149,35 +147,6 @@ static void on_report(void *arg, const struct fetch_report *report)
         }
 }
 
-static void on_refresh(void *arg, const struct fetch_refresh_report *report)
-{
-        const char *why = report->why;
-        const char *url = report->url;
-
-        (void)arg;
-        switch (report->event) {
-        case FETCH_CATALOG_FRESH:
-                fs_log(LOG_INFO, "event=catalog-refreshed url=%s assets=%zu",
-                       fs_log_value(url).text, report->assets);
-                break;
-        case FETCH_CATALOG_REFUSED:
-                fs_log(LOG_ERR, "event=catalog-refused url=%s cause=%s kept=\"the last good one\"",
-                       fs_log_value(url).text, fs_log_value(why).text);
-                break;
-        case FETCH_CATALOG_UNREACHABLE:
-                fs_log(LOG_WARNING, "event=catalog-unreachable url=%s cause=%s",
-                       fs_log_value(url).text, fs_log_value(why).text);
-                break;
-        case FETCH_CATALOG_GOOD:
-                fs_log(LOG_INFO, "event=catalog-good url=%s", fs_log_value(url).text);
-                break;
-        case FETCH_CATALOG_NOT_KEPT:
-                fs_log(LOG_WARNING, "event=catalog-not-kept url=%s cause=%s",
-                       fs_log_value(url).text, fs_log_value(why).text);
-                break;
-        }
-}
-
 static void beat(void *arg)
 {
         struct fs_memory *memory = arg;
@@ -233,72 +202,6 @@ static int give_up_privileges(struct worker *worker)
                                     "read what its user can\"");
         r = tie_to_supervisor(); /* again: a change of user unties */
         return r < 0 ? fs_fail("cannot start: %s", strerror(-r)) : 0;
-}
-
-/* Parses the texts, which stay where something is to be brought into them. */
-static int put_in_force(struct worker *worker, bool keep, char why[FETCH_CATALOG_WHY])
-{
-        size_t count = worker->options.catalog_count;
-        struct fetch_catalog *catalog;
-        bool by_url = false;
-        int r = fetch_catalog_parse(worker->texts, count, &catalog, why);
-
-        if (r == 0)
-                r = fetch_catalogs_new(catalog, &worker->catalogs);
-        if (r == 0 && keep && fs_snapshot_write(FS_FD_CATALOGS, worker->texts, count) < 0)
-                fs_log(LOG_WARNING, "event=snapshot cause=\"the catalogs could not be kept\"");
-        for (size_t i = 0; i < count; i++)
-                by_url |= fetch_catalog_is_url(worker->options.catalogs[i]);
-        if (r < 0 || !by_url)
-                fetch_catalog_texts_free(worker->texts, count);
-        return r;
-}
-
-/* The last good texts of the same files: a reload to others, which are broken, is not to be half
- * of one. */
-static int read_snapshot(struct worker *worker)
-{
-        const char *const *paths = worker->options.catalogs;
-        size_t count = worker->options.catalog_count;
-        char why[FETCH_CATALOG_WHY];
-        int r = fs_snapshot_read(FS_FD_CATALOGS, count, worker->texts);
-
-        for (size_t i = 0; r == 0 && i < count; i++) {
-                struct fetch_catalog_text *text = &worker->texts[i];
-
-                if (fetch_catalog_is_url(paths[i])) {
-                        fetch_catalog_texts_free(text, 1);
-                        r = fetch_catalog_read(&paths[i], 1, text, why);
-                } else if (strcmp(text->path, paths[i]) != 0) {
-                        r = -ENODATA;
-                }
-        }
-        if (r < 0)
-                fetch_catalog_texts_free(worker->texts, count);
-        return r;
-}
-
-static int take_snapshot(struct worker *worker, const char *broken)
-{
-        char why[FETCH_CATALOG_WHY];
-
-        if (read_snapshot(worker) < 0 || put_in_force(worker, false, why) < 0)
-                return fs_fail("--catalog %s", broken);
-        worker->stale = true;
-        fs_log(LOG_ERR, "event=catalog-refused cause=%s kept=\"the last good one\"",
-               fs_log_value(broken).text);
-        return 0;
-}
-
-static int load_catalogs(struct worker *worker)
-{
-        size_t count = worker->options.catalog_count;
-        char why[FETCH_CATALOG_WHY];
-        int r = fetch_catalog_read(worker->options.catalogs, count, worker->texts, why);
-
-        if (r == 0)
-                r = put_in_force(worker, true, why);
-        return r < 0 ? take_snapshot(worker, why) : 0;
 }
 
 static void let_go(void *arg, const struct cas_digest *digest)
@@ -386,7 +289,7 @@ static int start_fetch(struct worker *worker)
         const struct fs_options *options = &worker->options;
         struct fetch_config config = {
             .store = worker->server.store,
-            .origins = {worker->catalogs, options->origins, options->origin_count, NULL},
+            .origins = {worker->catalogs.now, options->origins, options->origin_count, NULL},
             .http = {.ca_file = options->ca_file,
                      .proxies = &worker->proxies,
                      .deny_nets = options->deny_nets,
@@ -401,14 +304,14 @@ static int start_fetch(struct worker *worker)
                      .phase = note_phase,
                      .phase_arg = worker->memory},
             .verify = options->verify,
-            .refresh = {.catalogs = worker->catalogs,
-                        .texts = worker->texts,
+            .refresh = {.catalogs = worker->catalogs.now,
+                        .texts = worker->catalogs.texts,
                         .origins = options->catalog_origins,
                         .count = options->catalog_count,
                         .root = FS_FD_ROOT,
                         .may_prune = !atomic_load(&worker->memory->trying),
                         .interval_s = options->catalog_refresh,
-                        .report = on_refresh},
+                        .report = fs_catalogs_log},
             .bound = options->max_asset_size,
             .memory = memory_for(options->max_downloads),
             .max_downloads = options->max_downloads,
@@ -459,10 +362,11 @@ static int set_up(struct worker *worker)
             .open_timeout_ms = options->open_timeout * 1000,
             .size_timeout_ms = SIZE_TIMEOUT_MS,
         };
-        if ((r = load_catalogs(worker)) || (r = open_store(worker)) || (r = start_fetch(worker)))
+        if ((r = fs_catalogs_load(&worker->catalogs, options, FS_FD_CATALOGS)) ||
+            (r = open_store(worker)) || (r = start_fetch(worker)))
                 return r;
-        server->catalogs = worker->catalogs;
-        server->stale = worker->stale;
+        server->catalogs = worker->catalogs.now;
+        server->stale = worker->catalogs.stale;
         if ((r = fs_journal_new(worker->memory, &server->journal)) < 0 ||
             (r = fs_nodes_new(worker->memory, drop_id, &worker->channel, &server->nodes)) < 0 ||
             (r = fs_view_new(&server->view)) < 0 || (r = fs_reports_new(&server->reports)) < 0 ||
@@ -495,8 +399,7 @@ static void tear_down(struct worker *worker)
         fs_journal_free(server->journal);
         fetch_proxies_destroy(&worker->proxies);
         cas_store_free(server->store);
-        fetch_catalogs_free(worker->catalogs);
-        fetch_catalog_texts_free(worker->texts, worker->options.catalog_count);
+        fs_catalogs_free(&worker->catalogs);
 }
 
 static void end_waits(struct fs_server *server)
@@ -524,7 +427,7 @@ static int serve(struct worker *worker)
         int r = fs_session_greet(server);
 
         if (r == 0) {
-                server->passthrough = fs_channel_ready(&worker->channel, worker->stale) &&
+                server->passthrough = fs_channel_ready(&worker->channel, worker->catalogs.stale) &&
                                       worker->memory->passthrough;
                 leave_terminal(&worker->options);
                 fs_session_take_over(server);
