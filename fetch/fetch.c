@@ -35,11 +35,12 @@ int fetch_new(const struct fetch_config *config, struct fetch **ret)
                 return -ENOMEM;
         fetch->config = *config;
 
+        const struct fetch_settings settings = {config->origins.list, config->origins.count,
+                                                config->refresh.origins, config->refresh.count};
         int r = http_loop_new(&config->http, &fetch->loop);
 
         if (r == 0)
-                r = fetch_locator_new(config->origins.list, config->origins.count, fetch->loop,
-                                      &fetch->locator);
+                r = fetch_locator_new(&settings, fetch->loop, &fetch->locator);
         fetch->config.origins.locator = fetch->locator;
         if (r == 0)
                 r = fetch_flights_new(&fetch->config, fetch->loop, &fetch->flights);

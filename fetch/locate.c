@@ -25,23 +25,21 @@ struct entry {
 };
 
 struct fetch_locator {
-        const struct fetch_origin *origins;
-        size_t count;
+        struct fetch_settings settings;
         struct http_loop *loop;
         pthread_mutex_t lock;
         struct entry *entries; /* lock */
         size_t entry_count;    /* lock */
 };
 
-int fetch_locator_new(const struct fetch_origin *origins, size_t count, struct http_loop *loop,
+int fetch_locator_new(const struct fetch_settings *settings, struct http_loop *loop,
                       struct fetch_locator **ret)
 {
         struct fetch_locator *locator = calloc(1, sizeof(*locator));
 
         if (!locator)
                 return -ENOMEM;
-        locator->origins = origins;
-        locator->count = count;
+        locator->settings = *settings;
         locator->loop = loop;
         pthread_mutex_init(&locator->lock, NULL);
         *ret = locator;
@@ -90,14 +88,24 @@ static bool is_same_place(const char *one, const char *other)
                strncasecmp(one, other, length) == 0;
 }
 
+static const struct fetch_origin *find(const struct fetch_origin *list, size_t count,
+                                       const char *url)
+{
+        for (size_t i = 0; i < count; i++)
+                if (is_same_place(url, list[i].url))
+                        return &list[i];
+        return NULL;
+}
+
 static const struct fetch_origin *settings_for(const struct fetch_locator *locator, const char *url)
 {
         static const struct fetch_origin none;
+        const struct fetch_settings *all = &locator->settings;
+        const struct fetch_origin *found = find(all->origins, all->origin_count, url);
 
-        for (size_t i = 0; i < locator->count; i++)
-                if (is_same_place(url, locator->origins[i].url))
-                        return &locator->origins[i];
-        return &none;
+        if (!found)
+                found = find(all->catalogs, all->catalog_count, url);
+        return found ? found : &none;
 }
 
 static char *http_url_of(const struct fetch_origin *settings, const char *url,

@@ -28,8 +28,16 @@ struct fetch_origin {
         const char *proxy;    /* for its servers: a URL, "" for none; NULL: as everybody's */
 };
 
-/* `origins` live as long as it. Asks nobody and opens nothing. -ENOMEM. */
-int fetch_locator_new(const struct fetch_origin *origins, size_t count, struct http_loop *loop,
+/* What a locator knows settings of. The lists live as long as it. */
+struct fetch_settings {
+        const struct fetch_origin *origins;
+        size_t origin_count;
+        const struct fetch_origin *catalogs; /* of catalogs by URL; others are passed over */
+        size_t catalog_count;
+};
+
+/* Asks nobody and opens nothing. -ENOMEM. */
+int fetch_locator_new(const struct fetch_settings *settings, struct http_loop *loop,
                       struct fetch_locator **ret);
 void fetch_locator_free(struct fetch_locator *locator); /* accepts NULL */
 
@@ -42,9 +50,9 @@ struct fetch_location {
 
 /*
  * `origin`: whose URL it is; NULL: a catalog's asset's, which is asked by the settings of the first
- * origin of the same bucket or repository, or else by the environment's alone. `digest`: of the
- * asset, which oci:// does not name; NULL for a catalog's own URL. 0; -ENOMEM; -EINVAL and in
- * *ret_why (a fixed string): it leads nowhere.
+ * origin, else catalog, of the same bucket or repository, or else by the environment's alone.
+ * `digest`: of the asset, which oci:// does not name; NULL for a catalog's own URL. 0; -ENOMEM;
+ * -EINVAL and in *ret_why (a fixed string): it leads nowhere.
  */
 int fetch_locate(struct fetch_locator *locator, const struct fetch_origin *origin, const char *url,
                  const struct cas_digest *digest, struct fetch_location *ret, const char **ret_why);

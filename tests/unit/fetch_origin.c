@@ -29,9 +29,10 @@ static struct fetch_catalogs *catalogs_with(const char *text)
 
 static struct fetch_locator *locator_of(const struct fetch_origin *list, size_t count)
 {
+        const struct fetch_settings settings = {list, count, NULL, 0};
         struct fetch_locator *locator = NULL;
 
-        cr_assert_eq(fetch_locator_new(list, count, NULL, &locator), 0);
+        cr_assert_eq(fetch_locator_new(&settings, NULL, &locator), 0);
         return locator;
 }
 
