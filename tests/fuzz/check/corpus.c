@@ -31,6 +31,11 @@ Test(fuzz, fault_65_catalog)
         replay("catalog");
 }
 
+Test(fuzz, fault_65_challenge)
+{
+        replay("challenge");
+}
+
 Test(fuzz, fault_65_config)
 {
         replay("config");
