@@ -8,6 +8,14 @@
 
 #include "tests/e2e/world.h"
 
+/* Starts a server and waits until it listens, and has written the file `ready` if that is not
+ * NULL; false when it ended instead, since somebody else took one of its ports. */
+bool real_start(pid_t *ret, const char *log, int port, const char *ready, int signal_at_death,
+                const char *const *argv);
+void real_stop(pid_t *pid, int signal);
+/* Lines with the words in them; `sum`, if not NULL, of their field before " range=". */
+int real_logged(const char *path, const char *words, int64_t *sum);
+
 /* What /slow/ sends in a second, and, as nginx counts, also at once when it is asked. */
 #define NGINX_SLOW 1048576
 

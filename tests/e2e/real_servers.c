@@ -21,10 +21,8 @@
 /* Room for a name behind a world's directory. */
 #define DIR_MAX (WORLD_PATH - 32)
 
-/* Starts it and waits until it listens, and has written the file `ready` if that is not NULL;
- * false when it ended instead, since somebody else took one of its ports. */
-static bool start_server(pid_t *ret, const char *log, int port, const char *ready,
-                         int signal_at_death, const char *const *argv)
+bool real_start(pid_t *ret, const char *log, int port, const char *ready, int signal_at_death,
+                const char *const *argv)
 {
         int64_t deadline = now_ms() + SURELY_MS;
         pid_t pid = fork();
@@ -54,7 +52,7 @@ static bool start_server(pid_t *ret, const char *log, int port, const char *read
         return true;
 }
 
-static void stop_server(pid_t *pid, int signal)
+void real_stop(pid_t *pid, int signal)
 {
         if (*pid > 0) {
                 kill(*pid, signal);
@@ -63,8 +61,7 @@ static void stop_server(pid_t *pid, int signal)
         *pid = 0;
 }
 
-/* Lines with the words in them; `sum`, if not NULL, of their field before " range=". */
-static int count_lines(const char *path, const char *words, int64_t *sum)
+int real_logged(const char *path, const char *words, int64_t *sum)
 {
         FILE *file = fopen(path, "re");
         char *line = NULL;
@@ -145,7 +142,7 @@ static bool try_nginx(struct nginx *nginx)
         snprintf(errors, sizeof(errors), "%s.err", nginx->config);
         snprintf(ready, sizeof(ready), "%.*s.pid", (int)strlen(nginx->config) - 5, nginx->config);
         unlink(ready);
-        return start_server(&nginx->pid, errors, nginx->two_port, ready, SIGTERM, argv);
+        return real_start(&nginx->pid, errors, nginx->two_port, ready, SIGTERM, argv);
 }
 
 void nginx_start(struct nginx *nginx, const struct world *world)
@@ -168,7 +165,7 @@ void nginx_start(struct nginx *nginx, const struct world *world)
 
 void nginx_stop(struct nginx *nginx)
 {
-        stop_server(&nginx->pid, SIGTERM);
+        real_stop(&nginx->pid, SIGTERM);
 }
 
 void nginx_again(struct nginx *nginx)
@@ -183,14 +180,14 @@ void nginx_reload(const struct nginx *nginx)
 
 int nginx_logged(const struct nginx *nginx, const char *words)
 {
-        return count_lines(nginx->log, words, NULL);
+        return real_logged(nginx->log, words, NULL);
 }
 
 int64_t nginx_sent(const struct nginx *nginx, const char *words)
 {
         int64_t sum = 0;
 
-        count_lines(nginx->log, words, &sum);
+        real_logged(nginx->log, words, &sum);
         return sum;
 }
 
@@ -237,14 +234,14 @@ void haproxy_start(struct haproxy *haproxy, const struct world *world, const str
                            "backend b\n  server s 127.0.0.1:%5$d\n",
                            haproxy->socket, haproxy->port, haproxy->tls_port, world->dir,
                            nginx->port);
-                started = start_server(&haproxy->pid, log, haproxy->tls_port, NULL, SIGKILL, argv);
+                started = real_start(&haproxy->pid, log, haproxy->tls_port, NULL, SIGKILL, argv);
         }
         cr_assert(started, "haproxy does not start; see %s", log);
 }
 
 void haproxy_stop(struct haproxy *haproxy)
 {
-        stop_server(&haproxy->pid, SIGKILL);
+        real_stop(&haproxy->pid, SIGKILL);
 }
 
 /* Sessions at the server now: the fifth column of "b,s,0,0,1,...". */
@@ -319,7 +316,7 @@ static bool try_squid(struct squid *squid)
         snprintf(config, sizeof(config), "%s/conf", squid->dir);
         snprintf(log, sizeof(log), "%s/stderr", squid->dir);
         squid_name(squid, name);
-        return start_server(&squid->pid, log, squid->port, NULL, SIGKILL, argv);
+        return real_start(&squid->pid, log, squid->port, NULL, SIGKILL, argv);
 }
 
 void squid_start(struct squid *squid, const struct world *world, bool password)
@@ -343,7 +340,7 @@ void squid_stop(struct squid *squid)
 {
         char name[32];
 
-        stop_server(&squid->pid, SIGKILL);
+        real_stop(&squid->pid, SIGKILL);
         squid_name(squid, name);
         cr_assert_eq(world_shell("rm -f /dev/shm/%s-*; rm -f '%s/pid'", name, squid->dir), 0);
 }
@@ -358,5 +355,5 @@ int squid_logged(const struct squid *squid, const char *words)
         char path[WORLD_PATH + 16];
 
         snprintf(path, sizeof(path), "%s/access", squid->dir);
-        return count_lines(path, words, NULL);
+        return real_logged(path, words, NULL);
 }
