@@ -113,7 +113,7 @@ void fetch_ask(struct http_loop *loop, const struct fetch_ask *ask, const atomic
         struct http_request request = {
             .method = ask->method,
             .url = ask->url,
-            .is_origins = true,
+            .is_origins = !ask->is_foreign,
             .any_status = true,
             .lines = ask->headers,
             .body = ask->body,

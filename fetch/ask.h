@@ -1,7 +1,7 @@
 /*
  * One small question by HTTP, answered whole while the caller waits: for tokens, challenges,
- * roles. It goes by the transfer loop and its policy (fetch/http.h), as to a server that the
- * operator named; redirects are not followed. Never on the loop's thread.
+ * roles. It goes by the transfer loop and its policy (fetch/http.h); redirects are not followed.
+ * Never on the loop's thread.
  */
 #ifndef FETCH_ASK_H
 #define FETCH_ASK_H
@@ -16,6 +16,7 @@ struct fetch_ask {
         const char *const *headers; /* lines ("Name: value"), then NULL; or NULL. May be secret */
         const char *body;           /* of POST and PUT, may be secret; NULL: empty */
         unsigned timeout_ms;        /* 0: FETCH_ASK_TIMEOUT_MS */
+        bool is_foreign;            /* a server named the URL, not the operator: as for deny_nets */
 };
 
 #define FETCH_ASK_TIMEOUT_MS 30000

@@ -16,6 +16,10 @@ int fetch_oci_check(const char *url, const char **ret_why);
 char *fetch_oci_url(const struct fetch_origin *settings, const char *url,
                     const struct cas_digest *digest);
 
+/* "host" or "host:port", and the repository, of a URL that is good; the caller frees both.
+ * -ENOMEM. */
+int fetch_oci_split(const char *url, char **ret_registry, char **ret_repository);
+
 /* The credential of the repository that `http_url`, by fetch_oci_url(), is in; `url` is copied. */
 int fetch_auth_of_oci(struct http_loop *loop, const char *url, const char *http_url,
                       struct fetch_auth **ret);

@@ -4,6 +4,7 @@
 #include "fs/readable.h"
 
 #include "fetch/catalog.h"
+#include "fetch/docker_config.h"
 #include "fetch/url.h"
 
 #include <errno.h>
@@ -59,11 +60,33 @@ static bool add_credentials(struct fs_readable *readable, size_t *count,
         return ok;
 }
 
+/* Where logins of registries are, if an origin is one, or a catalog may name one. */
+static bool add_logins(struct fs_readable *readable, size_t *count,
+                       const struct fs_options *options)
+{
+        struct fetch_docker_config config;
+        bool wanted = options->catalog_count > 0;
+        bool ok = true;
+
+        for (size_t i = 0; i < options->origin_count; i++)
+                wanted |= fetch_url_scheme(options->origins[i].url) == FETCH_SCHEME_OCI;
+        if (!wanted)
+                return true;
+        if (fetch_docker_config_init(&config) < 0)
+                return false;
+        for (size_t i = 0; ok && i < FETCH_DOCKER_FILES; i++)
+                if (config.paths[i])
+                        ok = add_folder(readable, count, strdup(config.paths[i]));
+        fetch_docker_config_free(&config);
+        return ok;
+}
+
 int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
 {
         const char *const environment[] = {getenv("SSL_CERT_FILE"), getenv("CURL_CA_BUNDLE")};
         const char *directory = getenv("SSL_CERT_DIR");
-        size_t most = 5 * options->catalog_count + 5 * options->origin_count + 5;
+        size_t most =
+            5 * options->catalog_count + 5 * options->origin_count + 5 + FETCH_DOCKER_FILES;
         size_t count = 0;
         bool ok = (ret->paths = calloc(most, sizeof(char *)));
 
@@ -76,6 +99,8 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
                 ok = add_credentials(ret, &count, &options->origins[i].files);
         for (size_t i = 0; ok && i < options->catalog_count; i++)
                 ok = add_credentials(ret, &count, &options->catalog_origins[i].files);
+        if (ok)
+                ok = add_logins(ret, &count, options);
         if (ok && options->ca_file)
                 ok = add_folder(ret, &count, strdup(options->ca_file));
         for (size_t i = 0; ok && i < 2; i++)

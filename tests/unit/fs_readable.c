@@ -12,6 +12,10 @@ static void forget_environment(void)
         unsetenv("SSL_CERT_FILE");
         unsetenv("SSL_CERT_DIR");
         unsetenv("CURL_CA_BUNDLE");
+        unsetenv("REGISTRY_AUTH_FILE");
+        unsetenv("XDG_RUNTIME_DIR");
+        unsetenv("DOCKER_CONFIG");
+        unsetenv("HOME");
 }
 
 TestSuite(fs_readable, .init = forget_environment, .timeout = 20);
@@ -134,4 +138,17 @@ Test(fs_readable, as_many_as_there_can_be)
                 count++;
         cr_expect_eq(count, FS_CATALOGS_MAX + FS_ORIGINS_MAX + 4);
         fs_readable_free(&readable);
+}
+
+Test(fs_readable, logins_where_a_registry_may_be_asked)
+{
+        struct fs_options options = origin("https://host/{sha256}");
+
+        setenv("HOME", "/home/u", 1);
+        setenv("REGISTRY_AUTH_FILE", "/etc/logins/a.json", 1);
+        EXPECT_PATHS(&options);
+        options = origin("oci://registry.example.com/team/models");
+        EXPECT_PATHS(&options, "/etc/logins", "/home/u/.docker");
+        options = (struct fs_options){.catalogs = {"/c/a.json"}, .catalog_count = 1};
+        EXPECT_PATHS(&options, "/c", "/etc/logins", "/home/u/.docker");
 }

@@ -1,0 +1,288 @@
+/*
+ * Registries (oci://): a real docker-registry that is open, that wants a password, or tokens of
+ * somebody else; that redirects to a storage; whose blobs rot; that is not there.
+ */
+#include "tests/e2e/registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+TestSuite(oci, .timeout = 120);
+
+static char logins[2 * WORLD_PATH];
+
+/* Logins of the kind that `docker login` writes; none yet. */
+static void choose_logins(const struct world *world)
+{
+        snprintf(logins, sizeof(logins), "%s/logins", world->dir);
+        cr_assert_eq(mkdir(logins, 0755), 0);
+        strcat(logins, "/auth.json");
+        setenv("REGISTRY_AUTH_FILE", logins, 1);
+}
+
+/* joe with a password, at 127.0.0.1:port. */
+static void log_in(int port, const char *password)
+{
+        char next[sizeof(logins) + 8];
+
+        snprintf(next, sizeof(next), "%s.next", logins);
+        cr_assert_eq(world_shell("printf '{\"auths\": {\"127.0.0.1:%d\": {\"auth\": \"%%s\"}}}'"
+                                 " \"$(printf 'joe:%s' | openssl base64 -A)\" >'%s'",
+                                 port, password, next),
+                     0);
+        cr_assert_eq(rename(next, logins), 0);
+}
+
+static const char *origin(int port)
+{
+        static char urls[2][128];
+        static unsigned turn;
+        char *url = urls[turn++ % 2];
+
+        snprintf(url, sizeof(urls[0]), "oci://127.0.0.1:%d/" REPOSITORY, port);
+        return url;
+}
+
+static void put_asset(struct world *world, size_t size, char hex[HEX])
+{
+        world_asset(world, size, hex);
+        registry_put(world, hex);
+}
+
+/* Pushes a file of the world's as a client does: POST, then PUT to where it says. */
+static void push(const struct world *world, const struct registry *registry, const char *repository,
+                 const char *hex)
+{
+        cr_assert_eq(
+            world_shell("cd '%1$s' && to=$(curl -sS -D- -o /dev/null -X POST"
+                        " http://127.0.0.1:%2$d/v2/%4$s/blobs/uploads/ | tr -d '\\r' |"
+                        " sed -n 's/^Location: //p') && curl -sSf -X PUT \"$to&digest=sha256:%3$s\""
+                        " -H 'Content-Type: application/octet-stream' --data-binary @%3$s",
+                        world->files, registry->port, hex, repository),
+            0);
+}
+
+/* Of an image with two layers. */
+static void push_manifest(const struct world *world, const struct registry *registry,
+                          const char *config, char (*layers)[HEX])
+{
+        static const char media[] = "application/vnd.oci.image";
+        char path[2 * WORLD_PATH];
+
+        snprintf(path, sizeof(path), "%s/manifest", world->files);
+        world_text(path,
+                   "{\"schemaVersion\":2,\"mediaType\":\"%1$s.manifest.v1+json\",\"config\":"
+                   "{\"mediaType\":\"%1$s.config.v1+json\",\"digest\":\"sha256:%2$s\",\"size\":2},"
+                   "\"layers\":[{\"mediaType\":\"%1$s.layer.v1.tar\",\"digest\":\"sha256:%3$s\","
+                   "\"size\":300000},{\"mediaType\":\"%1$s.layer.v1.tar\",\"digest\":"
+                   "\"sha256:%4$s\",\"size\":5000}]}",
+                   media, config, layers[0], layers[1]);
+        cr_assert_eq(world_shell("curl -sSf -X PUT -H 'Content-Type: %s.manifest.v1+json'"
+                                 " --data-binary @'%s'"
+                                 " http://127.0.0.1:%d/v2/" REPOSITORY "/manifests/latest",
+                                 media, path, registry->port),
+                     0);
+}
+
+/*
+ * Every part of an image is an asset at once; the mirror that comes first is down. A catalog names
+ * another repository. What rotted in the registry, which says 200 and the old
+ * Docker-Content-Digest to it, is not taken (FAULTS 12).
+ */
+Test(oci, fault_12_layers_of_an_image_by_the_second_mirror)
+{
+        struct world world;
+        struct registry registry;
+        char parts[4][HEX];
+        char catalog[2 * WORLD_PATH];
+        struct stat st;
+
+        world_begin(&world);
+        choose_logins(&world);
+        registry_start(&registry, &world, "");
+        for (int i = 0; i < 4; i++) {
+                world_asset(&world, i == 0 ? 300000 : i == 1 ? 5000 : 2 + i, parts[i]);
+                push(&world, &registry, i == 3 ? "other" : REPOSITORY, parts[i]);
+        }
+        push_manifest(&world, &registry, parts[2], parts);
+        snprintf(catalog, sizeof(catalog), "%s/c.json", world.dir);
+        world_text(catalog,
+                   "{\"assets\": {\"a\": {\"sha256\": \"%s\", \"urls\": ["
+                   "\"oci://127.0.0.1:%d/other\"]}}}",
+                   parts[3], registry.port);
+        world_mount(&world, "--catalog", catalog, "--origin", origin(world_free_port()), "--origin",
+                    origin(registry.port));
+        cr_expect_eq(stat(world_path(&world, parts[0]), &st), 0);
+        cr_expect_eq(st.st_size, 300000);
+        for (int i = 0; i < 4; i++)
+                cr_expect_eq(world_open(world_path(&world, parts[i])), 0, "part %d", i);
+
+        put_asset(&world, 100000, parts[0]);
+        cr_assert_eq(world_shell("printf X | dd of='%s' bs=1 seek=5000 conv=notrunc 2>/dev/null",
+                                 registry_blob(&world, parts[0])),
+                     0);
+        cr_expect_eq(world_open(world_path(&world, parts[0])), EBADMSG);
+        world_unmount(&world);
+        registry_stop(&registry);
+        world_end(&world);
+}
+
+/* A password, and blobs that a storage has: it never sees the password. */
+Test(oci, fault_17_password_and_storage)
+{
+        struct world world;
+        struct registry registry;
+        struct gate gate;
+        char hex[4][HEX];
+        char more[3 * WORLD_PATH];
+        struct stat st;
+
+        world_begin(&world);
+        choose_logins(&world);
+        gate_choose(&gate, &world);
+        snprintf(more, sizeof(more), "%s/users", world.dir);
+        /* joe, hunter2: openssl makes no bcrypt. */
+        world_text(more, "joe:$2y$04$kcnQ9gb6t5U8HopMjCByCOuyL4mLbhhO9R2.OeiZCw5u23WRLgSVS\n");
+        snprintf(more, sizeof(more),
+                 "auth: {htpasswd: {realm: x, path: %s/users}}\n"
+                 "middleware: {storage: [{name: redirect, options:"
+                 " {baseurl: \"http://127.0.0.1:%d/\"}}]}",
+                 world.dir, gate.port);
+        registry_start(&registry, &world, more);
+        gate_start(&gate, &world, &registry);
+        for (int i = 0; i < 4; i++)
+                put_asset(&world, 50000, hex[i]);
+        world_mount(&world, "--origin", origin(registry.port));
+        cr_expect_eq(world_open(world_path(&world, hex[0])), EACCES);
+        cr_expect_eq(world_logged(&world, "wants a login for " REPOSITORY), 1);
+        log_in(registry.port, "wrong");
+        cr_expect_eq(world_open(world_path(&world, hex[1])), EACCES);
+        cr_expect_eq(world_logged(&world, "refuses the login joe"), 1);
+        world_text(logins, "{\"credHelpers\": {\"127.0.0.1:%d\": \"store\"}}", registry.port);
+        cr_expect_eq(world_open(world_path(&world, hex[2])), EACCES);
+        cr_expect_eq(world_logged(&world, "no helper is executed"), 1);
+        cr_expect_eq(gate_logged(&gate, "/docker/"), 0);
+        log_in(registry.port, "hunter2");
+        cr_expect_eq(stat(world_path(&world, hex[3]), &st), 0, "its size is asked so too");
+        cr_expect_eq(st.st_size, 50000);
+        cr_expect_eq(world_open(world_path(&world, hex[3])), 0);
+        cr_expect_eq(gate_logged(&gate, "GET /docker/"), 1);
+        cr_expect_eq(gate_logged(&gate, "auth=-"), gate_logged(&gate, " /docker/"));
+        cr_expect_eq(world_logged(&world, "hunter2"), 0);
+        world_unmount(&world);
+        gate_stop(&gate);
+        registry_stop(&registry);
+        world_end(&world);
+}
+
+static void token_lines(char lines[3 * WORLD_PATH], const struct world *world,
+                        const struct gate *gate, const char *where, const char *signer)
+{
+        snprintf(lines, 3 * WORLD_PATH,
+                 "auth: {token: {realm: \"http://127.0.0.1:%d/%s\", service: registry,"
+                 " issuer: signer, rootcertbundle: %s/%s.crt}}",
+                 gate->port, where, world->dir, signer);
+}
+
+static void wait_for_bytes(const struct world *world, const char *hex)
+{
+        int64_t deadline = now_ms() + SURELY_MS;
+        struct stat st = {0};
+
+        while (stat(world_staging(world, hex), &st) < 0 || st.st_blocks == 0) {
+                cr_assert(now_ms() < deadline, "no byte comes");
+                sleep_ms(5);
+        }
+}
+
+/* One token for all flights, and another one for the rest of a flight whose token has become
+ * bad on the way: the signer is replaced while everything is down. */
+Test(oci, fault_20_tokens)
+{
+        enum { ASSETS = 6 };
+        struct world world;
+        struct registry registry;
+        struct gate gate;
+        struct opener openers[ASSETS];
+        char hex[ASSETS + 1][HEX];
+        char lines[3 * WORLD_PATH];
+
+        world_begin(&world);
+        choose_logins(&world);
+        gate_choose(&gate, &world);
+        registry_sign(&world, "one", 3600);
+        token_lines(lines, &world, &gate, "token", "one");
+        registry_start(&registry, &world, lines);
+        gate_start(&gate, &world, &registry);
+        log_in(gate.port, "hunter2");
+        for (int i = 0; i < ASSETS; i++)
+                put_asset(&world, 20000, hex[i]);
+        put_asset(&world, 1500000, hex[ASSETS]);
+        world_mount(&world, "--origin", origin(gate.port), "--retries", "6");
+        for (int i = 0; i < ASSETS; i++)
+                opener_start(&openers[i], world_path(&world, hex[i]));
+        for (int i = 0; i < ASSETS; i++)
+                cr_expect_eq(opener_result(&openers[i], SURELY_MS), 0);
+        cr_expect_eq(gate_logged(&gate, "GET /token?service=registry&scope=repository%3Ateam%2F"
+                                        "models%3Apull 200"),
+                     1);
+
+        opener_start(&openers[0], world_path(&world, hex[ASSETS]));
+        wait_for_bytes(&world, hex[ASSETS]);
+        gate_stop(&gate);
+        registry_stop(&registry);
+        registry_sign(&world, "two", 3600);
+        token_lines(lines, &world, &gate, "token", "two");
+        registry_again(&registry, &world, lines);
+        gate_start(&gate, &world, &registry);
+        cr_expect_eq(opener_result(&openers[0], SURELY_MS), 0);
+        cr_expect_geq(gate_logged(&gate, " 206 range=bytes="), 1, "it went on at its byte");
+        cr_expect_eq(gate_logged(&gate, "GET /token"), 2);
+        cr_expect_eq(world_logged(&world, "event=failed"), 0);
+        world_unmount(&world);
+        gate_stop(&gate);
+        registry_stop(&registry);
+        world_end(&world);
+}
+
+/* Nobody may have tokens here, which are renewed before they are refused; until the one who
+ * gives them out wants a login. */
+Test(oci, tokens_for_everybody)
+{
+        struct world world;
+        struct registry registry;
+        struct gate gate;
+        char hex[HEX];
+        char lines[3 * WORLD_PATH];
+        int64_t deadline = now_ms() + SURELY_MS;
+        int refused;
+
+        world_begin(&world);
+        choose_logins(&world);
+        gate_choose(&gate, &world);
+        registry_sign(&world, "one", 1);
+        token_lines(lines, &world, &gate, "free", "one");
+        registry_start(&registry, &world, lines);
+        gate_start(&gate, &world, &registry);
+        world_mount(&world, "--origin", origin(gate.port));
+        put_asset(&world, 100, hex);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_eq(gate_logged(&gate, "GET /free"), 1);
+        refused = gate_logged(&gate, " 401 ");
+        while (gate_logged(&gate, "GET /free") < 2) {
+                cr_assert(now_ms() < deadline, "the token is never renewed");
+                sleep_ms(100);
+                put_asset(&world, 100, hex);
+                cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        }
+        cr_expect_eq(gate_logged(&gate, " 401 "), refused);
+        world_unmount(&world);
+        gate_stop(&gate);
+        registry_stop(&registry);
+        world_end(&world);
+}
