@@ -107,8 +107,11 @@ Test(oci, fault_12_layers_of_an_image_by_the_second_mirror)
         registry_start(&registry, &world, "");
         for (int i = 0; i < 4; i++) {
                 world_asset(&world, i == 0 ? 300000 : i == 1 ? 5000 : 2 + i, parts[i]);
-                push(&world, &registry, i == 3 ? "other" : REPOSITORY, parts[i]);
+                if (i == 1 || i == 2)
+                        registry_put(&world, parts[i]);
         }
+        push(&world, &registry, REPOSITORY, parts[0]);
+        push(&world, &registry, "other", parts[3]);
         push_manifest(&world, &registry, parts[2], parts);
         snprintf(catalog, sizeof(catalog), "%s/c.json", world.dir);
         world_text(catalog,
@@ -200,6 +203,24 @@ static void wait_for_bytes(const struct world *world, const char *hex)
         }
 }
 
+/* An identity token instead of a password, and a password that the signer refuses. */
+static void expect_other_logins(struct world *world, const struct gate *gate)
+{
+        char hex[2][HEX];
+
+        for (int i = 0; i < 2; i++)
+                put_asset(world, 1000, hex[i]);
+        world_text(logins, "{\"auths\": {\"127.0.0.1:%d\": {\"identitytoken\": \"an identity\"}}}",
+                   gate->port);
+        cr_expect_eq(world_open(world_path(world, hex[0])), 0);
+        cr_expect_eq(gate_logged(gate, "POST /token 200 range=- auth=- grant_type=refresh_token&"),
+                     1);
+        cr_expect_eq(gate_logged(gate, "&refresh_token=an%20identity"), 1);
+        log_in(gate->port, "wrong");
+        cr_expect_eq(world_open(world_path(world, hex[1])), EACCES);
+        cr_expect_eq(world_logged(world, "refuses the login joe"), 1);
+}
+
 /* One token for all flights, and another one for the rest of a flight whose token has become
  * bad on the way: the signer is replaced while everything is down. */
 Test(oci, fault_20_tokens)
@@ -234,20 +255,35 @@ Test(oci, fault_20_tokens)
 
         opener_start(&openers[0], world_path(&world, hex[ASSETS]));
         wait_for_bytes(&world, hex[ASSETS]);
-        gate_stop(&gate);
-        registry_stop(&registry);
         registry_sign(&world, "two", 3600);
         token_lines(lines, &world, &gate, "token", "two");
+        gate_stop(&gate);
+        registry_stop(&registry);
         registry_again(&registry, &world, lines);
         gate_start(&gate, &world, &registry);
         cr_expect_eq(opener_result(&openers[0], SURELY_MS), 0);
         cr_expect_geq(gate_logged(&gate, " 206 range=bytes="), 1, "it went on at its byte");
         cr_expect_eq(gate_logged(&gate, "GET /token"), 2);
         cr_expect_eq(world_logged(&world, "event=failed"), 0);
+        expect_other_logins(&world, &gate);
         world_unmount(&world);
         gate_stop(&gate);
         registry_stop(&registry);
         world_end(&world);
+}
+
+/* There is a token, but not for that repository. */
+static void expect_not_for(struct world *world, const struct gate *gate)
+{
+        char hex[HEX];
+        char url[128];
+
+        world_asset(world, 100, hex);
+        snprintf(url, sizeof(url), "oci://127.0.0.1:%d/other", gate->port);
+        world_mount(world, "--origin", url);
+        cr_expect_eq(world_open(world_path(world, hex)), EACCES);
+        cr_expect_eq(world_logged(world, "wants a login for other"), 1);
+        world_unmount(world);
 }
 
 /* Nobody may have tokens here, which are renewed before they are refused; until the one who
@@ -281,6 +317,37 @@ Test(oci, tokens_for_everybody)
                 cr_expect_eq(world_open(world_path(&world, hex)), 0);
         }
         cr_expect_eq(gate_logged(&gate, " 401 "), refused);
+        world_unmount(&world);
+        expect_not_for(&world, &gate);
+        gate_stop(&gate);
+        registry_stop(&registry);
+        world_end(&world);
+}
+
+/* Less than what is here already: the registry says 416, and a Content-Length that is none of
+ * that answer's. The download begins anew and finds the wrong bytes. */
+Test(oci, fault_8_blob_that_was_cut_short)
+{
+        struct world world;
+        struct registry registry;
+        struct gate gate;
+        struct opener opener;
+        char hex[HEX];
+
+        world_begin(&world);
+        choose_logins(&world);
+        gate_choose(&gate, &world);
+        registry_start(&registry, &world, "");
+        gate_start(&gate, &world, &registry);
+        put_asset(&world, 1500000, hex);
+        world_mount(&world, "--origin", origin(gate.port), "--retries", "6");
+        opener_start(&opener, world_path(&world, hex));
+        wait_for_bytes(&world, hex);
+        gate_stop(&gate);
+        cr_assert_eq(truncate(registry_blob(&world, hex), 10), 0);
+        gate_start(&gate, &world, &registry);
+        cr_expect_eq(opener_result(&opener, SURELY_MS), EBADMSG);
+        cr_expect_geq(gate_logged(&gate, " 416 "), 1);
         world_unmount(&world);
         gate_stop(&gate);
         registry_stop(&registry);

@@ -30,13 +30,13 @@ const char *registry_blob(const struct world *world, const char *hex);
 
 /*
  * nginx, one port for all of it: /v2/ is the registry, at 600 kB/s; /token is dir/token.json for
- * joe with the password hunter2, /free that for everybody; /docker/ is the storage.
+ * joe with the password hunter2, and for a POST; /free that for everybody; /docker/ is the storage.
  */
 struct gate {
         pid_t pid;
         int port;
         char config[WORLD_PATH];
-        char log[WORLD_PATH]; /* "GET /v2/… 200 range=… auth=…" */
+        char log[WORLD_PATH]; /* "GET /v2/… 200 range=… auth=… body" */
 };
 
 /* Its port is chosen; it is started by the second, once the registry's port is known too, and
