@@ -123,6 +123,7 @@ int fetch_auth_init(struct fetch_auth *auth, const struct fetch_auth_kind *kind,
         auth->kind = kind;
         auth->making = false;
         auth->pass = NULL;
+        auth->failure = (struct fetch_cause){0};
         auth->renewed_ms = auth->failed_ms = INT64_MIN / 2;
         auth->url = strdup(url);
         if (!auth->url)
@@ -308,11 +309,17 @@ static struct fetch_auth_pass *replace(struct fetch_auth *auth, const struct fet
 {
         if (pass && pass != refused && !has_expired(pass))
                 return pass; /* another one has been before us */
-        if (fetch_now_ms() < auth->renewed_ms + FETCH_AUTH_PAUSE_MS)
+        if (fetch_now_ms() < auth->renewed_ms + FETCH_AUTH_PAUSE_MS) {
+                if (!pass || says_the_same(pass, refused))
+                        *cause = auth->failure;
                 return pass;
+        }
         fetch_auth_pass_unref(pass);
         pass = make(auth, call, cause);
+        if (!pass && cause->kind == FETCH_CANCELLED)
+                return NULL; /* that was the caller's matter, and nobody else's */
         auth->renewed_ms = fetch_now_ms();
+        auth->failure = pass ? (struct fetch_cause){0} : *cause;
         return pass;
 }
 

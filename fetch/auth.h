@@ -74,6 +74,7 @@ struct fetch_auth {
         struct fetch_auth_pass *pass; /* lock; the last one made, or NULL */
         int64_t
             renewed_ms; /* whoever makes one; when a refused one was last replaced, or tried to */
+        struct fetch_cause failure; /* whoever makes one; why that failed, or FETCH_OK */
         int64_t failed_ms; /* whoever makes one; when one that was to be renewed could not be */
 };
 
@@ -90,7 +91,8 @@ struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, const atomic_bo
 /*
  * `url` answered 401 or 403 in spite of the pass: another one, if there is one by now that says
  * something else. Else NULL, and *cause is set where it could not be made. A source that refuses
- * every pass gets a new one once in FETCH_AUTH_PAUSE_MS. May wait, as take.
+ * every pass gets a new one once in FETCH_AUTH_PAUSE_MS; who comes meanwhile hears why there was
+ * none. May wait, as take.
  */
 struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
                                          const struct fetch_auth_pass *pass, const char *url,

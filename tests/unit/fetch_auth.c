@@ -209,6 +209,28 @@ Test(fetch_auth, refused_is_renewed_once, .timeout = 20)
         fetch_auth_free(&counting.auth);
 }
 
+/* Of many flights that are refused each says why, though only one has tried. */
+Test(fetch_auth, all_hear_why_there_is_none, .timeout = 20)
+{
+        struct counting counting;
+        struct fetch_cause cause = {0};
+        struct fetch_auth_pass *pass;
+
+        count_begin(&counting, 0);
+        for (int i = 0; i < 3; i++) {
+                atomic_store(&counting.fails, false);
+                pass = take_now(&counting);
+                atomic_store(&counting.fails, true);
+                cause = (struct fetch_cause){0};
+                cr_expect_null(
+                    fetch_auth_renew(&counting.auth, pass, "https://host/a", NULL, &cause));
+                cr_expect_eq(cause.kind, FETCH_DENIED);
+                cr_expect_str_eq(cause.text, "no number");
+                fetch_auth_pass_unref(pass);
+        }
+        fetch_auth_free(&counting.auth);
+}
+
 Test(fetch_auth, renewed_before_it_expires_and_kept_where_that_fails, .timeout = 20)
 {
         struct counting counting;
