@@ -1,34 +1,97 @@
 /*
- * gs:// URLs and the bucket's credential.
+ * Names of objects into URLs. The object's name is percent-encoded whole, also what looks
+ * encoded already: gs:// URLs hold names as they are. Asks nobody.
  */
 #include "fetch/gs.h"
 
+#include "fetch/url.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define SCHEME_LENGTH (sizeof("gs://") - 1)
+#define SERVER        "https://storage.googleapis.com"
+#define BUCKET_MIN    3
+#define BUCKET_MAX    222
+
+/* Not "..", which would lead to another bucket; as the provider advises against either. */
+static bool has_dot_segment(const char *object)
+{
+        for (const char *segment = object; segment; segment = strchr(segment, '/')) {
+                segment += *segment == '/';
+
+                size_t length = strcspn(segment, "/");
+
+                if (length > 0 && length <= 2 && strspn(segment, ".") >= length)
+                        return true;
+        }
+        return false;
+}
+
 int fetch_gs_check(const char *url, const char **ret_why)
 {
-        (void)url;
-        (void)ret_why;
-        return 0;
+        const char *bucket = url + SCHEME_LENGTH;
+        size_t length = strspn(bucket, "abcdefghijklmnopqrstuvwxyz0123456789-_.");
+        const char *why = NULL;
+
+        if (bucket[length] != '/' && bucket[length] != '\0')
+                why = "the bucket's name has other than a-z, 0-9, '-', '_' and '.'";
+        else if (length < BUCKET_MIN || length > BUCKET_MAX)
+                why = "no bucket in the gs:// URL";
+        else if (strspn(bucket, ".-_") > 0)
+                why = "the bucket's name begins with neither a letter nor a digit";
+        else if (bucket[length] == '\0' || bucket[length + 1] == '\0')
+                why = "no object in the gs:// URL";
+        else if (has_dot_segment(bucket + length + 1))
+                why = "a part of the object's name is '.' or '..'";
+        if (!why)
+                return 0;
+        *ret_why = why;
+        return -EINVAL;
+}
+
+/* "scheme://host[:port]", a slash at its end cut off; *ret_scheme is what to put before it. */
+static const char *server_of(const struct fetch_origin *settings, const char **ret_scheme,
+                             int *ret_length)
+{
+        const char *emulator = getenv("STORAGE_EMULATOR_HOST");
+        const char *server = SERVER;
+        size_t length;
+
+        if (settings && settings->endpoint)
+                server = settings->endpoint;
+        else if (emulator && *emulator)
+                server = emulator;
+        *ret_scheme = strstr(server, "://") ? "" : "http://";
+        length = strlen(server);
+        while (length > 0 && server[length - 1] == '/')
+                length--;
+        *ret_length = (int)length;
+        return server;
 }
 
 char *fetch_gs_url(const struct fetch_origin *settings, const char *url)
 {
-        const char *endpoint =
-            settings->endpoint ? settings->endpoint : "https://storage.googleapis.com";
-        char *http_url;
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                    "0123456789-._~/"; /* RFC 3986, 2.3, and the separator */
+        const char *scheme;
+        int length;
+        const char *server = server_of(settings, &scheme, &length);
+        const char *name = url + SCHEME_LENGTH;
+        char *ret = malloc(strlen(scheme) + (size_t)length + 1 + 3 * strlen(name) + 1);
+        char *end = ret;
 
-        return asprintf(&http_url, "%s/%s", endpoint, url + strlen("gs://")) < 0 ? NULL : http_url;
-}
-
-int fetch_auth_of_gs(struct http_loop *loop, const char *url, const char *http_url,
-                     struct fetch_auth **ret)
-{
-        (void)loop;
-        (void)url;
-        (void)http_url;
-        *ret = NULL;
-        return 0;
+        if (!ret)
+                return NULL;
+        end += sprintf(ret, "%s%.*s/", scheme, length, server);
+        for (; *name; name++) {
+                if (strchr(plain, *name))
+                        *end++ = *name;
+                else
+                        end += sprintf(end, "%%%02X", (unsigned char)*name);
+        }
+        *end = '\0';
+        return ret;
 }

@@ -3,6 +3,7 @@
  */
 #include "fs/readable.h"
 
+#include "fetch/adc.h"
 #include "fetch/catalog.h"
 #include "fetch/docker_config.h"
 #include "fetch/url.h"
@@ -60,17 +61,24 @@ static bool add_credentials(struct fs_readable *readable, size_t *count,
         return ok;
 }
 
-/* Where logins of registries are, if an origin is one, or a catalog may name one. */
+/* An origin does, or a catalog may name what is there. */
+static bool may_use(const struct fs_options *options, enum fetch_scheme scheme)
+{
+        bool may = options->catalog_count > 0;
+
+        for (size_t i = 0; i < options->origin_count; i++)
+                may |= fetch_url_scheme(options->origins[i].url) == scheme;
+        return may;
+}
+
+/* Where logins of registries are. */
 static bool add_logins(struct fs_readable *readable, size_t *count,
                        const struct fs_options *options)
 {
         struct fetch_docker_config config;
-        bool wanted = options->catalog_count > 0;
         bool ok = true;
 
-        for (size_t i = 0; i < options->origin_count; i++)
-                wanted |= fetch_url_scheme(options->origins[i].url) == FETCH_SCHEME_OCI;
-        if (!wanted)
+        if (!may_use(options, FETCH_SCHEME_OCI))
                 return true;
         if (fetch_docker_config_init(&config) < 0)
                 return false;
@@ -81,12 +89,25 @@ static bool add_logins(struct fs_readable *readable, size_t *count,
         return ok;
 }
 
+/* Where the credentials lie that gs:// may want. */
+static bool add_google(struct fs_readable *readable, size_t *count,
+                       const struct fs_options *options)
+{
+        bool named;
+        char *path = may_use(options, FETCH_SCHEME_GS) ? fetch_adc_path(&named) : NULL;
+
+        if (path && *path == '/')
+                return add_folder(readable, count, path);
+        free(path);
+        return true;
+}
+
 int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
 {
         const char *const environment[] = {getenv("SSL_CERT_FILE"), getenv("CURL_CA_BUNDLE")};
         const char *directory = getenv("SSL_CERT_DIR");
         size_t most =
-            5 * options->catalog_count + 5 * options->origin_count + 5 + FETCH_DOCKER_FILES;
+            5 * options->catalog_count + 5 * options->origin_count + 6 + FETCH_DOCKER_FILES;
         size_t count = 0;
         bool ok = (ret->paths = calloc(most, sizeof(char *)));
 
@@ -108,6 +129,7 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
                         ok = add_folder(ret, &count, strdup(environment[i]));
         if (ok && directory && directory[0] == '/')
                 ok = (ret->paths[count++] = strdup(directory));
+        ok = ok && add_google(ret, &count, options);
         if (!ok) {
                 fs_readable_free(ret);
                 return -ENOMEM;

@@ -15,6 +15,8 @@ static void forget_environment(void)
         unsetenv("REGISTRY_AUTH_FILE");
         unsetenv("XDG_RUNTIME_DIR");
         unsetenv("DOCKER_CONFIG");
+        unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+        unsetenv("CLOUDSDK_CONFIG");
         unsetenv("HOME");
 }
 
@@ -118,6 +120,27 @@ Test(fs_readable, directory_of_certificates)
         EXPECT_PATHS(&options);
 }
 
+/* Only where somebody may want them. */
+Test(fs_readable, application_default_credentials)
+{
+        struct fs_options options = origin("https://host/{sha256}");
+
+        setenv("HOME", "/home/joe", 1);
+        EXPECT_PATHS(&options);
+        options = origin("gs://bucket/{sha256}");
+        EXPECT_PATHS(&options, "/home/joe/.config/gcloud");
+        setenv("CLOUDSDK_CONFIG", "/etc/gcloud", 1);
+        EXPECT_PATHS(&options, "/etc/gcloud");
+        setenv("GOOGLE_APPLICATION_CREDENTIALS", "/keys/node.json", 1);
+        EXPECT_PATHS(&options, "/keys");
+        setenv("GOOGLE_APPLICATION_CREDENTIALS", "keys/node.json", 1);
+        EXPECT_PATHS(&options);
+        setenv("GOOGLE_APPLICATION_CREDENTIALS", "/keys/node.json", 1);
+        unsetenv("HOME");
+        options = (struct fs_options){.catalogs = {"/a/c.json"}, .catalog_count = 1};
+        EXPECT_PATHS(&options, "/a", "/keys");
+}
+
 Test(fs_readable, as_many_as_there_can_be)
 {
         static struct fs_options options = {.catalog_count = FS_CATALOGS_MAX,
@@ -133,10 +156,11 @@ Test(fs_readable, as_many_as_there_can_be)
         setenv("SSL_CERT_FILE", "/a/ca.pem", 1);
         setenv("SSL_CERT_DIR", "/b/certs", 1);
         setenv("CURL_CA_BUNDLE", "/c/ca.pem", 1);
+        setenv("HOME", "/home/joe", 1);
         cr_assert_eq(fs_readable_find(&options, &readable), 0);
         while (readable.paths[count])
                 count++;
-        cr_expect_eq(count, FS_CATALOGS_MAX + FS_ORIGINS_MAX + 4);
+        cr_expect_eq(count, FS_CATALOGS_MAX + FS_ORIGINS_MAX + 6);
         fs_readable_free(&readable);
 }
 
@@ -149,6 +173,7 @@ Test(fs_readable, logins_where_a_registry_may_be_asked)
         EXPECT_PATHS(&options);
         options = origin("oci://registry.example.com/team/models");
         EXPECT_PATHS(&options, "/etc/logins", "/home/u/.docker");
+        unsetenv("HOME");
         options = (struct fs_options){.catalogs = {"/c/a.json"}, .catalog_count = 1};
-        EXPECT_PATHS(&options, "/c", "/etc/logins", "/home/u/.docker");
+        EXPECT_PATHS(&options, "/c", "/etc/logins");
 }
