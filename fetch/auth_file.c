@@ -6,6 +6,7 @@
 #include "fetch/auth.h"
 
 #include "cas/io.h"
+#include "fetch/auth_cert.h"
 #include "fetch/url.h"
 
 #include <curl/curl.h>
@@ -125,6 +126,36 @@ static bool take_netrc(struct auth_file *file, struct fetch_auth_pass *pass,
         return pass->authorization;
 }
 
+/* So that it is a line that names the file, and not what a server makes of it. */
+static bool check_pair(const struct auth_file *file, struct fetch_auth_pass *pass,
+                       struct fetch_cause *cause)
+{
+        int which = file->paths[KEY] ? KEY : CERT;
+        const char *why = NULL;
+
+        switch (fetch_auth_cert_check(pass->certificate, pass->key ? pass->key : pass->certificate,
+                                      &pass->expires_ms)) {
+        case FETCH_AUTH_CERT_GOOD:
+                return true;
+        case FETCH_AUTH_CERT_NONE:
+                which = CERT;
+                why = "no certificate in PEM";
+                break;
+        case FETCH_AUTH_CERT_NO_KEY:
+                why = "no private key in PEM, or one with a passphrase";
+                break;
+        case FETCH_AUTH_CERT_NO_PAIR:
+                why = "not the key of the client-cert";
+                break;
+        case FETCH_AUTH_CERT_TOO_OLD:
+                which = CERT;
+                why = "the certificate has expired";
+                break;
+        }
+        fetch_cause_set(cause, FETCH_DENIED, "%s %s: %s", keys[which], file->paths[which], why);
+        return false;
+}
+
 static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
                  struct fetch_auth_pass *pass, struct fetch_cause *cause)
 {
@@ -141,6 +172,8 @@ static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
                 ok = (pass->certificate = read_secret(file, CERT, cause));
         if (ok && file->paths[KEY])
                 ok = (pass->key = read_secret(file, KEY, cause));
+        if (ok && pass->certificate)
+                ok = check_pair(file, pass, cause);
         if (ok)
                 *cause = (struct fetch_cause){0};
         return ok;

@@ -147,6 +147,10 @@ static void write_config(const struct world *world, const char *path)
             "    location /bearer/ { if ($http_authorization != \"Bearer the-token\") { return "
             "401; }\n"
             "      rewrite ^/bearer/(.*)$ /$1 break; }\n"
+            /* As many tokens as there are files of their names; behind it is the other origin. */
+            "    location /tokens/ { if (!-f \"%1$s/tokens/$http_authorization\") { return 401; }\n"
+            "      proxy_pass http://127.0.0.1:%7$d/; proxy_http_version 1.1;\n"
+            "      proxy_buffering off; }\n"
             "    location /basic/ { if ($http_authorization != \"Basic dXNlcjpzZWNyZXQ=\") { "
             "return 401; }\n"
             "      rewrite ^/basic/(.*)$ /$1 break; }\n"
@@ -174,7 +178,7 @@ static void write_config(const struct world *world, const char *path)
             "    ssl_certificate_key %1$s/tls/self.key; }\n"
             "}\n",
             world->dir, world->http_port, world->https_port, world->expired_port,
-            world->foreign_port, world->self_port);
+            world->foreign_port, world->self_port, world->port ? world->port : 1);
 }
 
 bool world_answers(int port)
