@@ -126,6 +126,19 @@ char *fetch_auth_read_file(const char *what, const char *path, struct stat *ret_
 /* Is the file another one than it was, or gone? May wait, for its disk. */
 bool fetch_auth_has_changed(const char *path, const struct stat *seen);
 
+/* Opens for reading what our own user may not. A descriptor, or -errno; -EPERM: it will not, since
+ * somebody could have put another file there. From any thread. */
+struct fetch_auth_opener {
+        int (*open)(void *arg, const char *path);
+        void *arg;
+};
+
+/* The same two, for files which perhaps an opener has to open; it may be NULL. */
+char *fetch_auth_read_file_by(const struct fetch_auth_opener *opener, const char *what,
+                              const char *path, struct stat *ret_seen, struct fetch_cause *cause);
+bool fetch_auth_has_changed_by(const struct fetch_auth_opener *opener, const char *path,
+                               const struct stat *seen);
+
 /* "Authorization: Basic …"; NULL without memory. */
 char *fetch_auth_basic(const char *login, const char *password);
 
@@ -135,6 +148,7 @@ struct fetch_auth_files {
         const char *netrc_file;  /* machine, login, password: basic authentication */
         const char *client_cert; /* PEM */
         const char *client_key;  /* PEM, without a passphrase; NULL: in client_cert */
+        const struct fetch_auth_opener *opener; /* or NULL */
 };
 
 bool fetch_auth_files_has(const struct fetch_auth_files *files); /* is any named? */

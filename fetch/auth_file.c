@@ -25,8 +25,9 @@ static const char *const keys[] = {"token-file", "netrc-file", "client-cert", "c
 
 struct auth_file {
         struct fetch_auth auth;
-        const char *paths[FILES]; /* or NULL */
-        struct stat seen[FILES];  /* whoever makes a pass */
+        const struct fetch_auth_opener *opener; /* or NULL */
+        const char *paths[FILES];               /* or NULL */
+        struct stat seen[FILES];                /* whoever makes a pass */
 };
 
 static bool is_fresh(struct fetch_auth *auth, const struct fetch_auth_pass *pass)
@@ -35,14 +36,16 @@ static bool is_fresh(struct fetch_auth *auth, const struct fetch_auth_pass *pass
 
         (void)pass;
         for (int i = 0; i < FILES; i++)
-                if (file->paths[i] && fetch_auth_has_changed(file->paths[i], &file->seen[i]))
+                if (file->paths[i] &&
+                    fetch_auth_has_changed_by(file->opener, file->paths[i], &file->seen[i]))
                         return false;
         return true;
 }
 
 static char *read_secret(struct auth_file *file, int which, struct fetch_cause *cause)
 {
-        return fetch_auth_read_file(keys[which], file->paths[which], &file->seen[which], cause);
+        return fetch_auth_read_file_by(file->opener, keys[which], file->paths[which],
+                                       &file->seen[which], cause);
 }
 
 static bool take_token(struct auth_file *file, struct fetch_auth_pass *pass,
@@ -201,6 +204,7 @@ int fetch_auth_of_files(const char *url, const struct fetch_auth_files *files,
         file = calloc(1, sizeof(*file));
         if (!file)
                 return -ENOMEM;
+        file->opener = files->opener;
         file->paths[TOKEN] = files->token_file;
         file->paths[NETRC] = files->netrc_file;
         file->paths[CERT] = files->client_cert;

@@ -39,15 +39,29 @@ static char *read_text(int fd, const struct stat *st, const char **ret_why)
         return NULL;
 }
 
-char *fetch_auth_read_file(const char *what, const char *path, struct stat *ret_seen,
-                           struct fetch_cause *cause)
+/* A descriptor, or -errno. */
+static int open_file(const struct fetch_auth_opener *opener, const char *path)
 {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+        if (fd >= 0)
+                return fd;
+        return errno == EACCES && opener ? opener->open(opener->arg, path) : -errno;
+}
+
+char *fetch_auth_read_file_by(const struct fetch_auth_opener *opener, const char *what,
+                              const char *path, struct stat *ret_seen, struct fetch_cause *cause)
+{
+        _cleanup_close_ int fd = open_file(opener, path);
         struct stat st = {0};
         const char *why = NULL;
         char *text = NULL;
 
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fd == -EPERM)
+                why = "not ours to read, and on its way others can write, or is a link";
+        else if (fd < 0)
+                why = strerror(-fd);
+        else if (fstat(fd, &st) < 0)
                 why = strerror(errno);
         else
                 text = read_text(fd, &st, &why);
@@ -58,13 +72,39 @@ char *fetch_auth_read_file(const char *what, const char *path, struct stat *ret_
         return text;
 }
 
-bool fetch_auth_has_changed(const char *path, const struct stat *seen)
+char *fetch_auth_read_file(const char *what, const char *path, struct stat *ret_seen,
+                           struct fetch_cause *cause)
+{
+        return fetch_auth_read_file_by(NULL, what, path, ret_seen, cause);
+}
+
+/* Also of a file in a directory that is not ours to search. */
+static int look_at(const struct fetch_auth_opener *opener, const char *path, struct stat *ret)
+{
+        if (stat(path, ret) == 0)
+                return 0;
+        if (errno != EACCES || !opener)
+                return -errno;
+
+        _cleanup_close_ int fd = opener->open(opener->arg, path);
+
+        return fd < 0 ? fd : fstat(fd, ret);
+}
+
+bool fetch_auth_has_changed_by(const struct fetch_auth_opener *opener, const char *path,
+                               const struct stat *seen)
 {
         struct stat st;
 
-        return stat(path, &st) < 0 || seen->st_ino != st.st_ino || seen->st_dev != st.st_dev ||
-               seen->st_size != st.st_size || seen->st_mtim.tv_sec != st.st_mtim.tv_sec ||
+        return look_at(opener, path, &st) < 0 || seen->st_ino != st.st_ino ||
+               seen->st_dev != st.st_dev || seen->st_size != st.st_size ||
+               seen->st_mtim.tv_sec != st.st_mtim.tv_sec ||
                seen->st_mtim.tv_nsec != st.st_mtim.tv_nsec ||
                seen->st_ctim.tv_sec != st.st_ctim.tv_sec ||
                seen->st_ctim.tv_nsec != st.st_ctim.tv_nsec;
+}
+
+bool fetch_auth_has_changed(const char *path, const struct stat *seen)
+{
+        return fetch_auth_has_changed_by(NULL, path, seen);
 }

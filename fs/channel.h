@@ -1,7 +1,8 @@
 /*
  * What a worker may say to its supervisor, over a SOCK_SEQPACKET socket, one struct a
  * message; and the descriptors it starts with. Never a descriptor and never a path: a
- * worker that was taken over can ask for blobs of its own cache, and for nothing else.
+ * worker that was taken over can ask for blobs of its own cache and for the credentials that the
+ * configuration names, and for nothing else.
  */
 #ifndef FS_CHANNEL_H
 #define FS_CHANNEL_H
@@ -34,6 +35,8 @@ enum fs_ask_kind {
                            * id: 1 where a catalog was refused and the last good one serves */
         FS_ASK_BACKING,   /* the blob's backing id: one more user of it */
         FS_ASK_DROP,      /* one user less of `id`; no reply */
+        FS_ASK_SECRET,    /* a credential by the digest of its path (fs/secrets.h); if error is 0,
+                           * its descriptor comes beside the reply */
 };
 
 struct fs_ask {
@@ -65,5 +68,13 @@ int fs_channel_backing(struct fs_channel *channel, const struct cas_digest *dige
                        uint64_t *ret_inode);
 
 void fs_channel_drop(struct fs_channel *channel, int32_t id);
+
+/* A credential's file, to read from, which our user may not open. A descriptor or -errno:
+ * fs/secrets.h tells them. */
+int fs_channel_secret(struct fs_channel *channel, const char *path);
+
+/* The supervisor's end: a reply with a descriptor beside it, or none where that is -1. It waits
+ * for nobody. */
+void fs_channel_reply(int fd, const struct fs_answer *answer, int handed);
 
 #endif

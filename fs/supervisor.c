@@ -78,7 +78,9 @@ static void start_worker(struct supervisor *s)
 
         atomic_store(&s->memory->trying, s->fallback >= 0);
         if (child == 0) {
-                child = fs_launch(s->binary, s->options, fds);
+                child = fs_secrets_read(&s->secrets, s->options, s->config.fd);
+                if (child == 0)
+                        child = fs_launch(s->binary, s->options, fds);
                 close(*channel);
                 close(*commands);
         }
@@ -153,6 +155,7 @@ static void on_ready(struct supervisor *s, bool stale)
 
 static void answer(struct supervisor *s, const struct fs_ask *ask)
 {
+        _cleanup_close_ int secret = -1;
         struct fs_answer reply = {0};
 
         switch (ask->kind) {
@@ -170,11 +173,15 @@ static void answer(struct supervisor *s, const struct fs_ask *ask)
         case FS_ASK_DROP:
                 fs_backings_drop(s->backings, ask->id);
                 return;
+        case FS_ASK_SECRET:
+                secret = fs_secrets_open(&s->secrets, &ask->digest);
+                reply.error = secret < 0 ? secret : 0;
+                break;
         default:
                 reply.error = -EINVAL;
                 break;
         }
-        send(s->channel, &reply, sizeof(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
+        fs_channel_reply(s->channel, &reply, secret);
 }
 
 static void listen_to_worker(struct supervisor *s)

@@ -153,6 +153,7 @@ void fs_supervisor_tear_down(struct supervisor *s)
         fs_memory_detach(s->memory);
         cas_claim_release(&s->claim);
         fs_kept_config_end(&s->config);
+        fs_secrets_free(&s->secrets);
 
         fs_supervisor_close_sockets(s);
 

@@ -14,6 +14,7 @@
 #include "fs/mount.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
+#include "fs/secrets.h"
 #include "fs/watchdog.h"
 
 #include <limits.h>
@@ -30,6 +31,7 @@ struct supervisor {
         int catalogs_fd;
         int catalogs_before; /* while a reload is tried: the last good ones; else -1 */
         struct fs_kept_config config;
+        struct fs_secrets secrets; /* what the worker that runs may ask for */
 
         struct fs_account account;
         struct fs_memory *memory;

@@ -50,6 +50,7 @@ struct worker {
         struct fs_catalogs catalogs;
         struct fetch_proxies proxies;
         struct fs_channel channel;
+        struct fetch_auth_opener opener; /* of credentials that are root's alone */
         struct fs_server server;
 };
 
@@ -284,6 +285,22 @@ static bool can_do_without_ca(const struct worker *worker)
         return can;
 }
 
+static int open_secret(void *arg, const char *path)
+{
+        return fs_channel_secret(arg, path);
+}
+
+static void lend_opener(struct worker *worker)
+{
+        struct fs_options *options = &worker->options;
+
+        worker->opener = (struct fetch_auth_opener){open_secret, &worker->channel};
+        for (size_t i = 0; i < options->origin_count; i++)
+                options->origins[i].files.opener = &worker->opener;
+        for (size_t i = 0; i < options->catalog_count; i++)
+                options->catalog_origins[i].files.opener = &worker->opener;
+}
+
 static int start_fetch(struct worker *worker)
 {
         const struct fs_options *options = &worker->options;
@@ -330,6 +347,7 @@ static int start_fetch(struct worker *worker)
 
         int r = fetch_proxies_init(&worker->proxies, options->proxy);
 
+        lend_opener(worker);
         if (r == 0)
                 r = fetch_new(&config, &worker->server.fetch);
 

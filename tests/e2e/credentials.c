@@ -264,6 +264,39 @@ Test(credentials, many_connections)
         world_end(&world);
 }
 
+/* What root alone may read the supervisor opens, and again when it is another file; but nothing
+ * where somebody else could have put it. */
+Test(credentials, of_root_alone)
+{
+        struct world world;
+        char hex[3][HEX];
+
+        world_begin(&world);
+        world_nginx(&world);
+        for (int i = 0; i < 3; i++)
+                world_asset(&world, 1000 + (size_t)i, hex[i]);
+        cr_assert_eq(world_shell("mkdir -m 700 '%1$s/vault' && umask 277 &&"
+                                 " printf not-" TOKEN " >'%1$s/vault/token'",
+                                 world.dir),
+                     0);
+        mount_origin(&world, "http", world.http_port, "bearer", "token-file = vault/token");
+        cr_expect_eq(world_open(world_path(&world, hex[0])), EACCES);
+        cr_expect(world_logged(&world, "HTTP 401") > 0, "it was read");
+        cr_assert_eq(world_shell("cd '%s/vault' && umask 277 && printf " TOKEN " >next &&"
+                                 " mv next token",
+                                 world.dir),
+                     0);
+        cr_expect_eq(world_open(world_path(&world, hex[1])), 0);
+        cr_assert_eq(world_shell("cd '%s/vault' && mv token real && ln -s real token", world.dir),
+                     0);
+        cr_expect_eq(world_open(world_path(&world, hex[2])), EACCES);
+        cr_expect(world_logged(&world, "is a link") > 0);
+        cr_assert_eq(world_shell("cd '%s/vault' && rm token && mv real token", world.dir), 0);
+        cr_expect_eq(open_until(world_path(&world, hex[2]), 0), 0);
+        expect_nowhere(&world, hex[2], TOKEN);
+        world_end(&world);
+}
+
 /* A line that says what is wrong; once it is mended, the next open goes well. */
 Test(credentials, client_certificates_that_are_none)
 {

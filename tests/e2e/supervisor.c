@@ -542,6 +542,7 @@ Test(supervisor, fault_74_hostile_worker)
         cr_expect_eq(hostile_result(report, "directory"), EPERM);
         cr_expect_eq(hostile_result(report, "missing"), ENOENT);
         cr_expect_eq(hostile_result(report, "device"), EPERM);
+        cr_expect_eq(hostile_result(report, "secret"), EPERM);
         cr_expect_eq(hostile_result(report, "own"), 0, "a blob of its own it may have");
         cr_expect_eq(hostile_result(report, "end"), 0);
         cr_expect_eq(world_open(world_path(&world, own)), 0, "the supervisor is unharmed");

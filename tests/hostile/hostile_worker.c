@@ -18,9 +18,9 @@
 
 static FILE *report;
 
-static void ask(const char *what, const char *hex)
+static void ask_for(const char *what, uint32_t kind, const char *hex)
 {
-        struct fs_ask question = {.kind = FS_ASK_BACKING};
+        struct fs_ask question = {.kind = kind};
         struct fs_answer answer = {.error = -ENOMSG};
 
         if (cas_digest_parse(hex, strlen(hex), &question.digest) < 0)
@@ -29,6 +29,11 @@ static void ask(const char *what, const char *hex)
         recv(FS_FD_CHANNEL, &answer, sizeof(answer), 0);
         fprintf(report, "%s %d\n", what, -answer.error);
         fflush(report);
+}
+
+static void ask(const char *what, const char *hex)
+{
+        ask_for(what, FS_ASK_BACKING, hex);
 }
 
 /* A descriptor along with a question: it must be thrown away. */
@@ -89,6 +94,9 @@ int main(void)
         }
         if (getenv("HOSTILE_OWN"))
                 ask("own", getenv("HOSTILE_OWN"));
+        /* printf /etc/shadow | sha256sum: no configuration names it. */
+        ask_for("secret", FS_ASK_SECRET,
+                "7b5ddf499844cf05866927513cf62fee9af8c281812def040b964146b0ea87d6");
         for (int i = 0; i < 100; i++)
                 send_descriptor(STDIN_FILENO);
         flood();
