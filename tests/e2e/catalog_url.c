@@ -4,6 +4,7 @@
 #include "tests/e2e/world.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,14 +164,16 @@ Test(catalog_url, start_without_network)
         world_nginx(&world);
         publish(&world, hex, "a", "b");
         snprintf(url, sizeof(url), "%s", url_of(&world, "c.json"));
-        world_mount(&world, "--catalog", url, "--origin", "http://127.0.0.1:1/{sha256}");
+        world_mount(&world, "--catalog", url, "--origin", url_of(&world, "{sha256}"));
         expect_names(&world, "a b ");
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
         world_unmount(&world);
-        cr_assert_eq(world_shell("rm '%s/c.json'", world.files), 0);
+        kill(world.nginx, SIGKILL);
         world_mount(&world, "--catalog", url, "--catalog", "http://127.0.0.1:1/SHA256SUMS",
                     "--origin", "http://127.0.0.1:1/{sha256}");
         cr_expect_eq(world_shell("test \"$(ls '%s/by-name' | tr '\\n' ' ')\" = 'a b '", world.mnt),
                      0);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0, "what is cached opens");
         expect_logged(&world, "event=catalog-unreachable");
         cr_expect_eq(
             world_shell("grep -q '\"catalog_stale\": true' '%s/.assetfs/status.json'", world.mnt),
@@ -201,6 +204,78 @@ Test(catalog_url, sums_by_https_and_redirect)
         expect_names(&world, "a b ");
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
         cr_expect(nginx_logged(&world, "GET /moved/a%20b"));
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* The copy was damaged while nobody looked: it is as if there were none, and a good one comes. */
+Test(catalog_url, kept_copy_that_is_broken)
+{
+        struct world world;
+        char hex[HEX];
+        char url[256];
+
+        world_begin(&world);
+        world_asset(&world, 1000, hex);
+        world_nginx(&world);
+        publish(&world, hex, "a", "b");
+        snprintf(url, sizeof(url), "%s", url_of(&world, "c.json"));
+        world_mount(&world, "--catalog", url);
+        expect_names(&world, "a b ");
+        world_unmount(&world);
+        cr_assert_eq(world_shell("cd '%s/catalogs' && for f in *; do printf '{\"assets\": {' >$f;"
+                                 " done",
+                                 world.cache),
+                     0);
+        world_mount(&world, "--catalog", url);
+        expect_names(&world, "a b ");
+        cr_expect_eq(world_logged(&world, "event=catalog-refused"), 1);
+        cr_expect_eq(world_logged(&world, "event=catalog-refreshed"), 2, "not taken for unchanged");
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* Files and URLs in one list: their order counts for an asset's URLs, and what contradicts the
+ * others is refused, by itself, until it does not. One that is refused (401) or missing (404) keeps
+ * nobody from the rest. With --catalog-refresh 0 a reload asks anew. */
+Test(catalog_url, beside_files_and_others_that_fail)
+{
+        struct world world;
+        char hex[HEX];
+        char other[HEX];
+        char file[2 * WORLD_PATH];
+        char url[4][256];
+        char output[4096];
+        static const char *const names[] = {"c.json", "SHA256SUMS", "private/c.json", "none.json"};
+
+        world_begin(&world);
+        world_asset(&world, 1000, hex);
+        world_asset(&world, 2000, other);
+        world_nginx(&world);
+        for (size_t i = 0; i < 4; i++)
+                snprintf(url[i], sizeof(url[i]), "%s", url_of(&world, names[i]));
+        snprintf(file, sizeof(file), "%s/local.json", world.dir);
+        world_text(file, "{\"assets\": {\"a\": {\"sha256\": \"%s\", \"url\": \"%s\"}}}", hex,
+                   url_of(&world, hex));
+        cr_assert_eq(world_shell("cd '%1$s' && cp %2$s first && sha256sum first >SHA256SUMS",
+                                 world.files, hex),
+                     0);
+        publish(&world, other, "a", NULL);
+        world_mount(&world, "--catalog", url[1], "--catalog", file, "--catalog", url[0],
+                    "--catalog", url[2], "--catalog", url[3], "--catalog-refresh", "0");
+        expect_names(&world, "a first ");
+        expect_logged(&world, "event=catalog-refused");
+        expect_logged(&world, "HTTP 401");
+        expect_logged(&world, "HTTP 404");
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        cr_expect_str_eq(world_xattr(world_path(&world, hex), "user.assetfs.source"),
+                         url_of(&world, "first"), "the first in the order");
+        publish(&world, other, "longer", NULL);
+        cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 0, "%s", output);
+        expect_names(&world, "a first longer ");
+        cr_expect_eq(
+            world_shell("test \"$(grep -c 'GET /SHA256SUMS' '%s/nginx.log')\" = 2", world.dir), 0,
+            "once at the start, once at the reload");
         world.threads = IDLE_THREADS;
         world_end(&world);
 }
