@@ -35,23 +35,37 @@ $(origin): $(call objects,tests/origin) $(libcas)
 	@$(CC) $(all_ldflags) -o $@ $^ -lcrypto
 
 # The binary with points at which a test kills it, and one of another session memory. Both
-# differ in fs alone: the other two libraries are taken as they are.
-variant = $(MAKE) --no-print-directory libfetch=$(libfetch) libcas=$(libcas) \
-                  fetch_objects= cas_objects=
-
+# differ in a few files of fs: what else they need comes out of the libraries.
 killable := $(B)/kill/assetfs
 next     := $(B)/next/assetfs
 hostile  := $(B)/tests/hostile-worker
 
-$(killable): $(libfetch) $(libcas) FORCE
-	+@$(variant) B=$(B)/kill CFLAGS="$(CFLAGS) -DASSETFS_KILL_POINTS" $@
-$(next): $(libfetch) $(libcas) FORCE
-	+@$(variant) B=$(B)/next CFLAGS="$(CFLAGS) -DFS_MEMORY_VERSION=99" $@
+variant  = $(patsubst %.c,$(B)/$(1)/%.o,$(shell grep -lE '$(2)' fs/*.c))
+kill_variant := $(call variant,kill,ASSETFS_KILL_POINTS|fs_kill_point)
+next_variant := $(call variant,next,FS_MEMORY_VERSION)
+
+$(kill_variant): all_cflags += -DASSETFS_KILL_POINTS
+$(next_variant): all_cflags += -DFS_MEMORY_VERSION=99
+
+define compile_variant
+	@mkdir -p $(@D)
+	@echo "  cc $< ($@)"
+	@$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+endef
+$(kill_variant): $(B)/kill/%.o: %.c
+	$(compile_variant)
+$(next_variant): $(B)/next/%.o: %.c
+	$(compile_variant)
+
+# Before the library that has the same names.
+$(killable): $(B)/fs/main.o $(kill_variant) $(libfs) $(libfetch) $(libcas)
+$(next): $(B)/fs/main.o $(next_variant) $(libfs) $(libfetch) $(libcas)
+$(killable) $(next):
+	@echo "  link $@"
+	@$(CC) $(all_ldflags) -o $@ $^ $(dep_libs)
 $(hostile): $(call objects,tests/hostile) $(libcas)
 	@echo "  link $@"
 	@$(CC) $(all_ldflags) -o $@ $^ -lcrypto
-
-.PHONY: FORCE
 
 unit_binaries := $(unit_cas) $(unit_fetch) $(unit_fs)
 
