@@ -1,6 +1,9 @@
 # The tests: unit (a file per module, cas tests linked with libcas.a alone), e2e
 # (the real binary on real mounts against real servers).
 
+# The tests themselves: they are compiled more often than anything waits for them.
+$(B)/tests/unit/%.o $(B)/tests/e2e/%.o $(B)/tests/torture/%.o: all_cflags += -Og -g1
+
 $(B)/tests/unit/fs_config.o: all_cflags += -DCONFIG_EXAMPLE='"$(abspath scripts/node.conf.example)"'
 
 cas_tests   := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/cas_*.c))
