@@ -108,4 +108,8 @@ clean:
 -include tests/tests.mk
 
 .PHONY: all install uninstall clean
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+# Not those of the builds in folders of their own, which may be at work, nor ours for them.
+others := $(addprefix $(B)/,asan tsan fuzz)
+ifneq ($(filter-out %-asan %-tsan %-tsan-unit,$(or $(MAKECMDGOALS),all)),)
+-include $(shell find $(or $(filter-out $(others),$(wildcard $(B)/*)),/dev/null) -name '*.d')
+endif

@@ -97,19 +97,30 @@ check: $(needed) $(boot) $(docs) $(power)
 check-code: $(needed)
 	@$(run)
 
+# Line tables are all that a report shows.
+asan = $(MAKE) --no-print-directory B=.build/asan SANITIZE=address,undefined \
+               CFLAGS="-O1 -g1 -fno-sanitize-recover=undefined"
+tsan = $(MAKE) --no-print-directory B=.build/tsan SANITIZE=thread CFLAGS="-O1 -g1"
+
+build-code: $(needed)
+build-unit: $(unit_binaries)
+
+build-asan:
+	@$(asan) build-code
+
 check-asan:
-	@$(MAKE) --no-print-directory B=.build/asan SANITIZE=address,undefined \
-	        CFLAGS="-O1 -g -fno-sanitize-recover=undefined" check-code
+	@$(asan) check-code
+
+build-tsan-unit:
+	@$(tsan) build-unit
 
 # Without address space randomization: gcc 12's ThreadSanitizer does not know how far the
 # kernels since 6.6 go with it.
 check-tsan:
-	@setarch -R $(MAKE) --no-print-directory B=.build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-	        check-code
+	@setarch -R $(tsan) check-code
 
 check-tsan-unit:
-	@setarch -R $(MAKE) --no-print-directory B=.build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-	        check-unit
+	@setarch -R $(tsan) check-unit
 
 # The model test at length: MODEL_RUNS seeds from MODEL_SEED on, each with MODEL_OPS operations.
 MODEL_RUNS ?= 50
@@ -133,7 +144,8 @@ demo: $(B)/assetfs
 
 -include tests/bench/bench.mk
 
-.PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit check-model check-crowd demo
+.PHONY: check check-code check-unit check-asan check-tsan check-tsan-unit check-model check-crowd demo \
+        build-code build-unit build-asan build-tsan-unit
 
 sources := $(wildcard cas/*.c fetch/*.c fs/*.c tests/*.c tests/unit/*.c tests/e2e/*.c \
                       tests/origin/*.c tests/hostile/*.c tests/boot/*.c tests/docs/*.c tests/power/*.c tests/vm/*.c \
