@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { REQUEST_THREADS = 4 };
+
 int64_t now_ms(void)
 {
         struct timespec now;
@@ -346,6 +348,27 @@ static bool is_mounted(const struct world *world)
         return count_lines("/proc/self/mountinfo", words, false) > 0;
 }
 
+/* Threads of the worker that take requests: they are the last that it starts. */
+static int threads_of_requests(const struct world *world)
+{
+        char path[64];
+        int count = 0;
+
+        snprintf(path, sizeof(path), "/proc/%d/task", world_worker(world));
+
+        DIR *dir = opendir(path);
+
+        for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+                char comm[2 * WORLD_PATH];
+
+                snprintf(comm, sizeof(comm), "%s/%s/comm", path, entry->d_name);
+                count += count_lines(comm, "requests\n", true);
+        }
+        if (dir)
+                closedir(dir);
+        return count;
+}
+
 void(world_mount)(struct world *world, const char *const *args)
 {
         const char *more = getenv("WORLD_OPTIONS");
@@ -373,10 +396,10 @@ void(world_mount)(struct world *world, const char *const *args)
                 sleep_ms(5);
         }
         cr_assert(is_mounted(world));
-        /* Its threads may still be starting: one here, and in the worker the main thread,
-         * transfers, watcher, usage, commands and four for requests. */
-        while ((world->threads = daemon_has(world, "task")) < 10 && now_ms() < deadline)
+        /* Its threads may still be starting. */
+        while (threads_of_requests(world) < REQUEST_THREADS && now_ms() < deadline)
                 sleep_ms(5);
+        world->threads = daemon_has(world, "task");
         world->descriptors = daemon_has(world, "fd");
 }
 
