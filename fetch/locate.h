@@ -24,6 +24,7 @@ struct fetch_origin {
         const char *endpoint; /* gs, s3: the server, "https://host[:port]"; NULL: the provider's */
         const char *region;   /* s3; NULL: the environment's, the profile's, or us-east-1 */
         bool path_style;      /* s3: the bucket is in the path, not in the host's name */
+        bool host_style;      /* … or the reverse. Neither: in the path of an endpoint alone */
         bool plain_http;      /* oci: not https, though it is not this machine */
         const char *proxy;    /* for its servers: a URL, "" for none; NULL: as everybody's */
 };

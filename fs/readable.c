@@ -9,6 +9,7 @@
 #include "fetch/url.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,12 +103,35 @@ static bool add_google(struct fs_readable *readable, size_t *count,
         return true;
 }
 
+/* What AWS's variables name, and its files at home. */
+#define AWS_FOLDERS 5
+static bool add_aws(struct fs_readable *readable, size_t *count, const struct fs_options *options)
+{
+        static const char *const names[] = {"AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE",
+                                            "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"};
+        const char *home = getenv("HOME");
+        char *path = NULL;
+        bool wanted = may_use(options, FETCH_SCHEME_S3);
+        bool ok = true;
+
+        for (size_t i = 0; ok && wanted && i < sizeof(names) / sizeof(names[0]); i++) {
+                const char *named = getenv(names[i]);
+
+                if (named && named[0] == '/')
+                        ok = add_folder(readable, count, strdup(named));
+        }
+        if (!ok || !wanted || !home || home[0] != '/')
+                return ok;
+        return asprintf(&path, "%s/.aws/config", home) >= 0 && add_folder(readable, count, path);
+}
+
 int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
 {
         const char *const environment[] = {getenv("SSL_CERT_FILE"), getenv("CURL_CA_BUNDLE")};
         const char *directory = getenv("SSL_CERT_DIR");
-        size_t most =
-            5 * options->catalog_count + 5 * options->origin_count + 6 + FETCH_DOCKER_FILES;
+        size_t most = 5 * options->catalog_count + 5 * options->origin_count + 6 +
+                      FETCH_DOCKER_FILES + AWS_FOLDERS;
         size_t count = 0;
         bool ok = (ret->paths = calloc(most, sizeof(char *)));
 
@@ -130,6 +154,7 @@ int fs_readable_find(const struct fs_options *options, struct fs_readable *ret)
         if (ok && directory && directory[0] == '/')
                 ok = (ret->paths[count++] = strdup(directory));
         ok = ok && add_google(ret, &count, options);
+        ok = ok && add_aws(ret, &count, options);
         if (!ok) {
                 fs_readable_free(ret);
                 return -ENOMEM;

@@ -355,7 +355,11 @@ static int set_path_style(struct fs_options *options, const char *word, struct f
 {
         struct fetch_origin *origin = options->asked;
 
-        return origin ? set_flag(options, FETCH_SCHEME_S3, word, &origin->path_style, why) : 0;
+        int r = origin ? set_flag(options, FETCH_SCHEME_S3, word, &origin->path_style, why) : 0;
+
+        if (origin && r == 0)
+                origin->host_style = !origin->path_style;
+        return r;
 }
 
 static int set_plain_http(struct fs_options *options, const char *word, struct fs_why *why)

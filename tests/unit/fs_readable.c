@@ -18,6 +18,10 @@ static void forget_environment(void)
         unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
         unsetenv("CLOUDSDK_CONFIG");
         unsetenv("HOME");
+        unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+        unsetenv("AWS_CONFIG_FILE");
+        unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+        unsetenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
 }
 
 TestSuite(fs_readable, .init = forget_environment, .timeout = 20);
@@ -176,4 +180,22 @@ Test(fs_readable, logins_where_a_registry_may_be_asked)
         unsetenv("HOME");
         options = (struct fs_options){.catalogs = {"/c/a.json"}, .catalog_count = 1};
         EXPECT_PATHS(&options, "/c", "/etc/logins");
+}
+
+Test(fs_readable, files_of_aws_where_a_bucket_may_be_asked)
+{
+        struct fs_options bucket = origin("s3://bucket/{sha256}");
+        struct fs_options other = origin("https://host/{sha256}");
+
+        setenv("HOME", "/home/u", 1);
+        EXPECT_PATHS(&bucket, "/home/u/.aws");
+        setenv("AWS_CONFIG_FILE", "/etc/aws/config", 1);
+        setenv("AWS_SHARED_CREDENTIALS_FILE", "relative", 1);
+        setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token", 1);
+        setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/opt/token", 1);
+        EXPECT_PATHS(&other);
+        unsetenv("HOME");
+        EXPECT_PATHS(&bucket, "/etc/aws", "/var", "/opt");
+        bucket = (struct fs_options){.catalogs = {"/c/a.json"}, .catalog_count = 1};
+        EXPECT_PATHS(&bucket, "/c", "/etc/aws", "/var", "/opt");
 }
