@@ -213,11 +213,6 @@ static void commit(struct fetch_attempt *attempt, struct fetch_cause *ret)
                 fetch_cause_set_disk(ret, -r, "publishing");
 }
 
-static bool is_refused(const struct fetch_cause *cause)
-{
-        return cause->status == 401 || cause->status == 403;
-}
-
 /*
  * With the credential that there is now. Where it is refused and there is another one by then, the
  * source goes on at its byte with that one: once, and again as often as it has brought something,
@@ -238,7 +233,7 @@ static void read_http(struct fetch_attempt *attempt, struct fetch_job *job,
 
                 job->pass = pass;
                 fetch_http_source(job, ret);
-                if (auth && is_refused(&ret->cause) &&
+                if (auth && fetch_auth_has_refused(pass, ret->cause.status) &&
                     (!renewed || fetch_source_position(job) > before))
                         next = fetch_auth_renew(auth, pass, job->source->url, &attempt->cancelled,
                                                 &why);

@@ -302,6 +302,11 @@ static bool says_the_same(const struct fetch_auth_pass *one, const struct fetch_
                !differ(one->session_token, other->session_token);
 }
 
+bool fetch_auth_has_refused(const struct fetch_auth_pass *pass, int status)
+{
+        return pass && (status == 401 || status == 403 || (status == 400 && pass->sigv4));
+}
+
 /* By who makes it: takes over the pass that there is, which is or is not the refused one. */
 static struct fetch_auth_pass *replace(struct fetch_auth *auth, const struct fetch_auth_call *call,
                                        const struct fetch_auth_pass *refused,

@@ -98,6 +98,10 @@ struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
                                          const struct fetch_auth_pass *pass, const char *url,
                                          const atomic_bool *cancelled, struct fetch_cause *cause);
 
+/* Did the answer, or what became of it, refuse the pass? 401, 403; and 400, by which S3 says that
+ * keys have run out. Of no pass: no. */
+bool fetch_auth_has_refused(const struct fetch_auth_pass *pass, int status);
+
 /* Times of a pass that lives for so long from now: it is renewed when a tenth to a fifth of its
  * life is left, by chance, so that a fleet that booted at once does not renew at once. */
 void fetch_auth_set_life(struct fetch_auth_pass *pass, int64_t life_s);

@@ -163,6 +163,7 @@ size_t http_transfer_on_bytes(char *bytes, size_t one, size_t length, void *arg)
                 if (wants_body(transfer))
                         return hand_over(transfer, bytes, length);
         }
+        http_refusal_keep(transfer, bytes, length);
         transfer->discarded += length;
         return transfer->discarded > DISCARD_BYTES ? CURL_WRITEFUNC_ERROR : length;
 }
@@ -235,6 +236,8 @@ static bool follow(struct http_transfer *transfer, struct fetch_cause *ret)
 
         curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &from);
         curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &to);
+        if (http_refusal_is_region(transfer, !to, ret))
+                return false;
         if (!from || !to) {
                 fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "HTTP %d without a Location",
                                 ret->status);
@@ -282,6 +285,7 @@ static void judge_status(const struct http_transfer *transfer, struct fetch_caus
                 ret->final = is_final(status);
                 break;
         }
+        http_refusal_judge(transfer, ret);
         if (retry_after)
                 fetch_retry_after_parse(retry_after, time(NULL), &ret->retry_after_ms);
 }

@@ -33,6 +33,7 @@ struct http_transfer {
         bool answered;                /* handler.response was called */
         bool refused;                 /* … and returned false */
         size_t discarded;             /* bytes of bodies that nobody wants */
+        char refusal[512];            /* how such a body begins, where requests are signed */
         size_t headers_taken;         /* bytes of this hop's headers and trailers */
         char error[CURL_ERROR_SIZE];
 
@@ -61,6 +62,17 @@ CURLcode http_transfer_set_url(struct http_transfer *transfer, const char *url);
 /* http_answer.c: curl's callbacks, with the transfer as their argument. */
 size_t http_transfer_on_bytes(char *bytes, size_t one, size_t length, void *arg);
 size_t http_transfer_on_header(char *bytes, size_t one, size_t length, void *arg);
+
+/* http_refusal.c: keeps how the body of a refusal begins, before it is counted as discarded. */
+void http_refusal_keep(struct http_transfer *transfer, const char *bytes, size_t length);
+
+/* Is it refused, or redirected, because the bucket is in another region? Then *ret says so. What
+ * was signed for the one is of no use to the other, so that is not followed. */
+bool http_refusal_is_region(const struct http_transfer *transfer, bool to_nowhere,
+                            struct fetch_cause *ret);
+
+/* A better word than the status, where there is one; ret->status is set. */
+void http_refusal_judge(const struct http_transfer *transfer, struct fetch_cause *ret);
 
 /* http_answer.c: notes what its time went to, if it brought a body. */
 void http_transfer_note_phases(struct http_transfer *transfer);

@@ -234,7 +234,7 @@ static bool renew(struct source *source)
         struct refresh_get *get = &source->get;
         struct fetch_auth_pass *next;
 
-        if (!get->pass || (get->cause.status != 401 && get->cause.status != 403) || source->renewed)
+        if (!fetch_auth_has_refused(get->pass, get->cause.status) || source->renewed)
                 return false;
         next = fetch_auth_renew(source->location.auth, get->pass, source->location.url, NULL,
                                 &get->cause);

@@ -158,7 +158,7 @@ static void take_answer(struct question *question, const struct fetch_cause *cau
         if (question->exists && question->size != CAS_SIZE_UNKNOWN)
                 return;
         question->refused =
-            question->pass && !question->renewed && (cause->status == 401 || cause->status == 403);
+            !question->renewed && fetch_auth_has_refused(question->pass, cause->status);
         if (question->refused) {
                 question->refusal = *cause;
                 return;
