@@ -86,7 +86,7 @@ Test(fs_status, on_a_terminal_there_are_bars_and_names)
             text,
             "/m: assetfs 0.1, up 1 min 05 s, worker 12 for 5 s after 1 restart\n"
             "passthrough: no, an old kernel\n"
-            "catalogs: the last good ones, those on the disk are broken\n"
+            "catalogs: the last good ones, newer ones are broken or do not come\n"
             "cache: /c, 2.0 KiB used, no limit, 1.0 MiB free, 1 blob, 0 pinned, 3 open\n"
             "downloads: 1 running, 1 queued, at most 16 at once\n"
             "kernel                    [#######---------------------]  25 %  1.0 KiB/4.0 KiB  "
