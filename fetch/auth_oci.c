@@ -10,6 +10,7 @@
 #include "cas/io.h"
 #include "fetch/ask.h"
 #include "fetch/challenge.h"
+#include "fetch/clock.h"
 #include "fetch/docker_config.h"
 #include "fetch/url.h"
 
@@ -31,8 +32,10 @@ struct auth_oci {
         /* Whoever makes a pass: */
         struct fetch_challenge challenge; /* that the registry's last refusal came with */
         struct fetch_docker_config config;
-        bool has_read; /* … the config, for the last pass */
-        char *good;    /* a password's header that the registry took, or NULL */
+        bool has_read;              /* … the config, for the last pass */
+        char *good;                 /* a password's header that the registry took, or NULL */
+        struct fetch_cause failure; /* of the last pass, or FETCH_OK */
+        int64_t failed_ms;
 };
 
 static bool is_fresh(struct fetch_auth *auth, const struct fetch_auth_pass *pass)
@@ -169,25 +172,14 @@ static bool take_basic(struct auth_oci *oci, const struct fetch_auth_call *call,
         return pass->authorization;
 }
 
-/* May the registry send us there, with a login? A lie of a registry that is asked by https must
- * not cost more than what https protects. */
 static bool may_ask_realm(const struct auth_oci *oci, struct fetch_cause *cause)
 {
         const char *realm = oci->challenge.realm;
-        const char *url = oci->auth.url;
-        bool is_plain = fetch_url_scheme(url) == FETCH_SCHEME_HTTP;
-        enum fetch_scheme scheme;
-        const char *why = NULL;
+        const char *why;
         char server[FETCH_TEXT_MAX];
 
-        if (fetch_url_check(realm, &scheme, &why) == 0) {
-                if (scheme == FETCH_SCHEME_HTTPS)
-                        return true;
-                if (scheme == FETCH_SCHEME_HTTP && is_plain &&
-                    (fetch_auth_is_private(realm) || !fetch_auth_is_private(url)))
-                        return true;
-                why = "no https";
-        }
+        if (fetch_challenge_check_realm(realm, oci->auth.url, &why) == 0)
+                return true;
         fetch_url_server(realm, server, sizeof(server));
         fetch_cause_set(cause, FETCH_DENIED, "%s sends us for a token to %.100s: %s", oci->registry,
                         server, why);
@@ -302,13 +294,11 @@ static bool take_token(struct auth_oci *oci, const struct fetch_auth_call *call,
         return ok;
 }
 
-static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
-                 struct fetch_auth_pass *pass, struct fetch_cause *cause)
+static bool make_pass(struct auth_oci *oci, const struct fetch_auth_call *call,
+                      struct fetch_auth_pass *pass, struct fetch_cause *cause)
 {
-        struct auth_oci *oci = (struct auth_oci *)auth;
         bool ok = true;
 
-        fetch_cause_set(cause, FETCH_DENIED, "out of memory for the credential");
         oci->has_read = false;
         if (call->refused)
                 ok = learn(oci, call, cause);
@@ -316,9 +306,31 @@ static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
                 ok = take_basic(oci, call, pass, cause);
         else if (ok && oci->challenge.scheme == FETCH_CHALLENGE_BEARER)
                 ok = take_token(oci, call, pass, cause);
-        if (ok)
-                *cause = (struct fetch_cause){0};
         return ok;
+}
+
+/* A wrong password is not sent again and again, by each of many flights: whoever counts such
+ * tries would lock the login. */
+static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
+                 struct fetch_auth_pass *pass, struct fetch_cause *cause)
+{
+        struct auth_oci *oci = (struct auth_oci *)auth;
+
+        if (!call->refused && oci->failure.kind != FETCH_OK &&
+            fetch_now_ms() < oci->failed_ms + FETCH_AUTH_PAUSE_MS && is_fresh(auth, NULL)) {
+                *cause = oci->failure;
+                return false;
+        }
+        fetch_cause_set(cause, FETCH_DENIED, "out of memory for the credential");
+        oci->failure = (struct fetch_cause){0};
+        if (make_pass(oci, call, pass, cause)) {
+                *cause = (struct fetch_cause){0};
+                return true;
+        }
+        if (cause->kind != FETCH_CANCELLED)
+                oci->failure = *cause;
+        oci->failed_ms = fetch_now_ms();
+        return false;
 }
 
 static void destroy(struct fetch_auth *auth)

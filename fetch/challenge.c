@@ -4,6 +4,10 @@
  */
 #include "fetch/challenge.h"
 
+#include "fetch/auth.h"
+#include "fetch/url.h"
+
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -176,4 +180,20 @@ bool fetch_challenge_find(const char *lines, struct fetch_challenge *ret)
                 lines += *lines == '\n';
         }
         return ret->scheme != FETCH_CHALLENGE_NONE;
+}
+
+int fetch_challenge_check_realm(const char *realm, const char *url, const char **ret_why)
+{
+        bool is_plain = fetch_url_scheme(url) == FETCH_SCHEME_HTTP;
+        enum fetch_scheme scheme;
+
+        if (fetch_url_check(realm, &scheme, ret_why) < 0)
+                return -EINVAL;
+        if (scheme == FETCH_SCHEME_HTTPS)
+                return 0;
+        if (scheme == FETCH_SCHEME_HTTP && is_plain &&
+            (fetch_auth_is_private(realm) || !fetch_auth_is_private(url)))
+                return 0;
+        *ret_why = "no https";
+        return -EINVAL;
 }

@@ -31,4 +31,11 @@ struct fetch_challenge {
  */
 bool fetch_challenge_find(const char *lines, struct fetch_challenge *ret);
 
+/*
+ * May a server that is asked by `url` send us with a login to `realm`? To https; to plain http
+ * where it is itself spoken to like that, but from this machine not to another one: a lie must
+ * not cost more than what protects the server. 0, or -EINVAL and why (a fixed string).
+ */
+int fetch_challenge_check_realm(const char *realm, const char *url, const char **ret_why);
+
 #endif

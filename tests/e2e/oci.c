@@ -203,12 +203,15 @@ static void wait_for_bytes(const struct world *world, const char *hex)
         }
 }
 
-/* An identity token instead of a password, and a password that the signer refuses. */
+/* An identity token instead of a password; then a password that the signer refuses, which is
+ * not sent by each of many flights. */
 static void expect_other_logins(struct world *world, const struct gate *gate)
 {
-        char hex[2][HEX];
+        enum { ASSETS = 8 };
+        struct opener openers[ASSETS];
+        char hex[ASSETS][HEX];
 
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < ASSETS; i++)
                 put_asset(world, 1000, hex[i]);
         world_text(logins, "{\"auths\": {\"127.0.0.1:%d\": {\"identitytoken\": \"an identity\"}}}",
                    gate->port);
@@ -218,7 +221,12 @@ static void expect_other_logins(struct world *world, const struct gate *gate)
         cr_expect_eq(gate_logged(gate, "&refresh_token=an%20identity"), 1);
         log_in(gate->port, "wrong");
         cr_expect_eq(world_open(world_path(world, hex[1])), EACCES);
-        cr_expect_eq(world_logged(world, "refuses the login joe"), 1);
+        for (int i = 2; i < ASSETS; i++)
+                opener_start(&openers[i], world_path(world, hex[i]));
+        for (int i = 2; i < ASSETS; i++)
+                cr_expect_eq(opener_result(&openers[i], SURELY_MS), EACCES);
+        cr_expect_geq(world_logged(world, "refuses the login joe"), 2);
+        cr_expect_lt(gate_logged(gate, "GET /token?"), 2 + ASSETS - 1);
 }
 
 /* One token for all flights, and another one for the rest of a flight whose token has become
@@ -237,6 +245,8 @@ Test(oci, fault_20_tokens)
         choose_logins(&world);
         gate_choose(&gate, &world);
         registry_sign(&world, "one", 3600);
+        registry_sign(&world, "two", 3600);
+        registry_give(&world, "one");
         token_lines(lines, &world, &gate, "token", "one");
         registry_start(&registry, &world, lines);
         gate_start(&gate, &world, &registry);
@@ -255,10 +265,10 @@ Test(oci, fault_20_tokens)
 
         opener_start(&openers[0], world_path(&world, hex[ASSETS]));
         wait_for_bytes(&world, hex[ASSETS]);
-        registry_sign(&world, "two", 3600);
         token_lines(lines, &world, &gate, "token", "two");
         gate_stop(&gate);
         registry_stop(&registry);
+        registry_give(&world, "two");
         registry_again(&registry, &world, lines);
         gate_start(&gate, &world, &registry);
         cr_expect_eq(opener_result(&openers[0], SURELY_MS), 0);
@@ -272,9 +282,10 @@ Test(oci, fault_20_tokens)
         world_end(&world);
 }
 
-/* There is a token, but not for that repository. */
-static void expect_not_for(struct world *world, const struct gate *gate)
+/* There is a token, but not for that repository; or where a login may not be sent. */
+static void expect_none(struct world *world, struct registry *registry, const struct gate *gate)
 {
+        char lines[2 * WORLD_PATH];
         char hex[HEX];
         char url[128];
 
@@ -283,6 +294,17 @@ static void expect_not_for(struct world *world, const struct gate *gate)
         world_mount(world, "--origin", url);
         cr_expect_eq(world_open(world_path(world, hex)), EACCES);
         cr_expect_eq(world_logged(world, "wants a login for other"), 1);
+        world_unmount(world);
+
+        registry_stop(registry);
+        snprintf(lines, sizeof(lines),
+                 "auth: {token: {realm: \"http://tokens.example.com/\", service: registry,"
+                 " issuer: signer, rootcertbundle: %s/one.crt}}",
+                 world->dir);
+        registry_again(registry, world, lines);
+        world_mount(world, "--origin", url);
+        cr_expect_eq(world_open(world_path(world, hex)), EACCES);
+        cr_expect_eq(world_logged(world, "for a token to http://tokens.example.com: no https"), 1);
         world_unmount(world);
 }
 
@@ -302,6 +324,7 @@ Test(oci, tokens_for_everybody)
         choose_logins(&world);
         gate_choose(&gate, &world);
         registry_sign(&world, "one", 1);
+        registry_give(&world, "one");
         token_lines(lines, &world, &gate, "free", "one");
         registry_start(&registry, &world, lines);
         gate_start(&gate, &world, &registry);
@@ -318,7 +341,7 @@ Test(oci, tokens_for_everybody)
         }
         cr_expect_eq(gate_logged(&gate, " 401 "), refused);
         world_unmount(&world);
-        expect_not_for(&world, &gate);
+        expect_none(&world, &registry, &gate);
         gate_stop(&gate);
         registry_stop(&registry);
         world_end(&world);

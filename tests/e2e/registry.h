@@ -46,10 +46,9 @@ void gate_start(struct gate *gate, const struct world *world, const struct regis
 void gate_stop(struct gate *gate);
 int gate_logged(const struct gate *gate, const char *words);
 
-/*
- * Tokens of a signer NAME, whose certificate is dir/NAME.crt: dir/token.json is what /token and
- * /free answer from then on, good for the repository.
- */
+/* A token of a signer NAME, whose certificate is dir/NAME.crt, good for the repository. */
 void registry_sign(const struct world *world, const char *name, int expires_in);
+/* What /token and /free answer from now on. */
+void registry_give(const struct world *world, const char *name);
 
 #endif

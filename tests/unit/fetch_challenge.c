@@ -98,3 +98,33 @@ Test(fetch_challenge, fault_65_values_are_bounded)
         strcpy(line + head + FETCH_CHALLENGE_REALM_MAX - 1, "a\"");
         expect_none(line);
 }
+
+static bool may_lead(const char *url, const char *realm)
+{
+        const char *why = NULL;
+        int r = fetch_challenge_check_realm(realm, url, &why);
+
+        cr_expect_eq(r < 0, why != NULL, "%s to %s", url, realm);
+        return r == 0;
+}
+
+Test(fetch_challenge, fault_17_where_a_login_may_be_sent)
+{
+        const char *tls = "https://registry.example.com/v2/";
+        const char *plain = "http://registry.example.com/v2/";
+        const char *here = "http://127.0.0.1:5000/v2/";
+
+        cr_expect(may_lead(tls, "https://auth.example.com/token"));
+        cr_expect(may_lead(plain, "https://auth.example.com/token"));
+        cr_expect(may_lead(here, "https://auth.example.com/token"));
+        cr_expect_not(may_lead(tls, "http://auth.example.com/token"));
+        cr_expect_not(may_lead(tls, "http://127.0.0.1/token"));
+        cr_expect(may_lead(plain, "http://auth.example.com/token"));
+        cr_expect(may_lead(here, "http://localhost/token"));
+        cr_expect_not(may_lead(here, "http://auth.example.com/token"));
+        cr_expect_not(may_lead(tls, "https://joe@auth.example.com/token"));
+        cr_expect_not(may_lead(tls, "file:///etc/passwd"));
+        cr_expect_not(may_lead(plain, "oci://auth.example.com/token"));
+        cr_expect_not(may_lead(tls, "/token"));
+        cr_expect_not(may_lead(tls, "https://auth.example.com/to ken"));
+}
