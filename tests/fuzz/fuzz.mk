@@ -4,7 +4,7 @@
 
 FUZZ_SECONDS ?= 30
 
-fuzzers := catalog challenge config content_range retry_after sums template url
+fuzzers := catalog challenge config content_range gs retry_after sums template url
 
 fuzz_programs := $(addprefix $(B)/tests/fuzz/replay/,$(fuzzers))
 fuzz_search   := $(addprefix $(B)/tests/fuzz/search/,$(fuzzers))

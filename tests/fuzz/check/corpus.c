@@ -46,6 +46,11 @@ Test(fuzz, fault_65_content_range)
         replay("content_range");
 }
 
+Test(fuzz, fault_65_gs)
+{
+        replay("gs");
+}
+
 Test(fuzz, fault_65_retry_after)
 {
         replay("retry_after");
