@@ -114,6 +114,7 @@ void fetch_ask(struct http_loop *loop, const struct fetch_ask *ask, const atomic
             .method = ask->method,
             .url = ask->url,
             .is_origins = !ask->is_foreign,
+            .proxy = ask->proxy,
             .any_status = true,
             .lines = ask->headers,
             .body = ask->body,

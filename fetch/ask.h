@@ -15,6 +15,7 @@ struct fetch_ask {
         const char *url;            /* http or https */
         const char *const *headers; /* lines ("Name: value"), then NULL; or NULL. May be secret */
         const char *body;           /* of POST and PUT, may be secret; NULL: empty */
+        const char *proxy;          /* as of struct fetch_origin */
         unsigned timeout_ms;        /* 0: FETCH_ASK_TIMEOUT_MS */
         bool is_foreign;            /* a server named the URL, not the operator: as for deny_nets */
 };

@@ -68,6 +68,9 @@ struct fetch_auth_kind {
 struct fetch_auth {
         const struct fetch_auth_kind *kind;
         char *url; /* whom its passes are for: scheme, host and port count */
+        /* For its questions, as of struct fetch_origin. Set by whoever has made it; not for what
+         * answers on this machine or beside it alone, as a cloud's metadata. */
+        const char *proxy;
         pthread_mutex_t lock;
         pthread_cond_t made;
         bool making;                  /* lock */

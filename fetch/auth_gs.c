@@ -86,7 +86,10 @@ static bool ask_endpoint(struct auth_gs *gs, const struct fetch_adc *adc, const 
 {
         static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded",
                                               NULL};
-        struct fetch_ask ask = {.method = HTTP_POST, .url = adc->token_uri, .headers = headers};
+        struct fetch_ask ask = {.method = HTTP_POST,
+                                .url = adc->token_uri,
+                                .headers = headers,
+                                .proxy = gs->auth.proxy};
         struct fetch_answer answer = {0};
         const char *why = "out of memory";
         char whose[FETCH_TEXT_MAX];

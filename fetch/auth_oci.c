@@ -68,7 +68,8 @@ static bool learn(struct auth_oci *oci, const struct fetch_auth_call *call,
                   struct fetch_cause *cause)
 {
         static const char *const headers[] = {"Range: bytes=0-0", NULL};
-        struct fetch_ask ask = {.method = HTTP_GET, .url = call->refused, .headers = headers};
+        struct fetch_ask ask = {
+            .method = HTTP_GET, .url = call->refused, .headers = headers, .proxy = oci->auth.proxy};
         struct fetch_answer answer;
         bool ok = false;
 
@@ -135,7 +136,8 @@ static bool is_taken(struct auth_oci *oci, const struct fetch_auth_call *call,
         const char *headers[] = {"Range: bytes=0-0", authorization, NULL};
         struct fetch_ask ask = {.method = HTTP_GET,
                                 .url = call->refused ? call->refused : oci->auth.url,
-                                .headers = headers};
+                                .headers = headers,
+                                .proxy = oci->auth.proxy};
         struct fetch_answer answer;
         int status;
 
@@ -220,7 +222,8 @@ static bool ask_realm(struct auth_oci *oci, const struct fetch_auth_call *call,
         char *query = make_query(oci, login);
         char *basic = login->login ? fetch_auth_basic(login->login, login->password) : NULL;
         const char *headers[] = {basic, NULL};
-        struct fetch_ask ask = {.is_foreign = !fetch_auth_pass_is_for(&here, realm)};
+        struct fetch_ask ask = {.is_foreign = !fetch_auth_pass_is_for(&here, realm),
+                                .proxy = oci->auth.proxy};
         _cleanup_free_ char *url = NULL;
         bool ok = query && (basic || !login->login);
 

@@ -72,6 +72,7 @@ struct http_request {
         const char *url;
         unsigned timeout_ms; /* bounds all of it, redirects too; 0: only the rate floor does */
         bool is_origins;     /* the operator named it: as for deny_nets */
+        const char *proxy;   /* for all hops, whatever no_proxy says; "": none; NULL: by config */
         /* For the hops that it is meant for, and for no other; or NULL. A reference is taken. */
         struct fetch_auth_pass *pass;
         /* Every answer is a good one, redirects too, which are not followed. */

@@ -27,6 +27,8 @@ static const char *proxy_of(const struct http_transfer *transfer, const char *ur
 {
         const struct fetch_proxies *proxies = transfer->config->proxies;
 
+        if (transfer->proxy)
+                return *transfer->proxy ? transfer->proxy : NULL;
         return proxies ? fetch_proxy_for(proxies, url) : NULL;
 }
 
@@ -278,13 +280,15 @@ static bool copy_request(struct http_transfer *transfer, const struct http_reque
         bool has_body = request->method == HTTP_POST || request->method == HTTP_PUT;
 
         transfer->headers = make_headers(request);
+        if (request->proxy)
+                transfer->proxy = strdup(request->proxy);
         transfer->pass = fetch_auth_pass_ref(request->pass);
         if (has_secret(request->pass))
                 transfer->secret = make_secret(request);
         if (has_body)
                 transfer->body = strdup(request->body ? request->body : "");
         return transfer->headers && (!has_secret(request->pass) || transfer->secret) &&
-               (!has_body || transfer->body);
+               (!has_body || transfer->body) && (!request->proxy || transfer->proxy);
 }
 
 struct http_transfer *http_transfer_new(const struct http_config *config,
@@ -324,6 +328,7 @@ void http_transfer_free(struct http_transfer *transfer)
         wipe_headers(transfer->headers);
         wipe_headers(transfer->secret);
         fetch_auth_forget(transfer->body);
+        fetch_auth_forget(transfer->proxy);
         fetch_auth_pass_unref(transfer->pass);
         free(transfer);
 }

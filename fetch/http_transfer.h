@@ -19,6 +19,7 @@ struct http_transfer {
         uint64_t first;   /* … from this byte on */
         bool is_origins;  /* as the request says */
         bool any_status;  /* likewise */
+        char *proxy;      /* likewise */
         char *body;       /* of the request; or NULL */
         bool denied;      /* by deny_nets, in this hop */
         bool enough;      /* the handler wants no more */

@@ -246,6 +246,7 @@ void fetch_download_start(struct fetch_lane *lane, uint64_t from, uint64_t to)
             .method = HTTP_GET,
             .url = download->url ? download->url : source->url,
             .is_origins = !download->url && source->is_origins,
+            .proxy = source->proxy,
             .pass = download->job->pass,
             .beside = to != HTTP_TO_THE_END,
             .first = from,

@@ -151,6 +151,8 @@ static int new_entry(struct fetch_locator *locator, const struct fetch_origin *s
                 entry->place = strndup(url, place_length(url));
         if (by_files || entry->place)
                 r = auth_of(locator, settings, url, http_url, by_files, &entry->auth);
+        if (r == 0)
+                entry->auth->proxy = settings->proxy;
         if (r < 0) {
                 free_entry(entry);
                 return r;

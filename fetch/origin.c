@@ -22,7 +22,13 @@ static int locate(const struct fetch_origins *origins, const struct fetch_origin
         return ret->url ? 0 : -ENOMEM;
 }
 
-/* false without memory. */
+static bool is_same_proxy(const char *one, const char *other)
+{
+        return one && other ? strcmp(one, other) == 0 : one == other;
+}
+
+/* What a catalog names and an origin as well is one source, with what the operator said of it; by
+ * another proxy it is another one. false without memory. */
 static bool append(const struct fetch_origins *origins, const struct fetch_origin *origin,
                    const char *url, const struct cas_digest *digest, struct fetch_source *sources,
                    size_t *count)
@@ -32,7 +38,8 @@ static bool append(const struct fetch_origins *origins, const struct fetch_origi
         if (!url || locate(origins, origin, url, digest, &location) < 0)
                 return false;
         for (size_t i = 0; i < *count; i++) {
-                if (strcmp(sources[i].url, location.url) == 0) {
+                if (strcmp(sources[i].url, location.url) == 0 &&
+                    (!sources[i].is_origins || is_same_proxy(sources[i].proxy, location.proxy))) {
                         sources[i].is_origins |= origin != NULL;
                         if (!sources[i].auth)
                                 sources[i].auth = location.auth;

@@ -1,6 +1,6 @@
 /*
  * From a digest to where its bytes may be: the catalogs' URLs first, then every
- * origin's template, in the order of the command line, no URL twice.
+ * origin's template, in the order of the command line, no URL twice by the same proxy.
  */
 #ifndef FETCH_ORIGIN_H
 #define FETCH_ORIGIN_H

@@ -293,6 +293,7 @@ static bool locate(struct source *source, struct fetch_cause *ret)
 
         if (r < 0)
                 fetch_cause_set(ret, FETCH_ORIGIN_FAILED, "%s", why);
+        source->get.proxy = source->location.proxy;
         if (r == 0 && source->location.auth)
                 source->get.pass = fetch_auth_take(source->location.auth, NULL, ret);
         return r == 0 && (!source->location.auth || source->get.pass);

@@ -90,6 +90,7 @@ bool refresh_get_start(struct refresh_get *get, struct http_loop *loop, const ch
             .method = HTTP_GET,
             .url = url,
             .is_origins = true,
+            .proxy = get->proxy,
             .pass = get->pass,
             .timeout_ms = TIMEOUT_MS,
             .end = HTTP_TO_THE_END,
@@ -97,6 +98,6 @@ bool refresh_get_start(struct refresh_get *get, struct http_loop *loop, const ch
             .if_modified_since = known->modified[0] ? known->modified : NULL,
         };
 
-        *get = (struct refresh_get){.done = get->done, .pass = get->pass};
+        *get = (struct refresh_get){.done = get->done, .pass = get->pass, .proxy = get->proxy};
         return http_start(loop, &request, &handler, get);
 }

@@ -205,6 +205,7 @@ static void ask_http(struct question *question)
                     .method = question->method,
                     .url = source->url,
                     .is_origins = source->is_origins,
+                    .proxy = source->proxy,
                     .pass = question->pass,
                     .timeout_ms = (unsigned)left_ms,
                 };

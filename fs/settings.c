@@ -138,6 +138,23 @@ static int set_proxy(struct fs_options *options, const char *url, struct fs_why 
         return 0;
 }
 
+/* Of one origin or catalog, whatever the environment and no_proxy say of others. */
+static int set_origin_proxy(struct fs_options *options, const char *url, struct fs_why *why)
+{
+        struct fetch_origin *origin = options->asked;
+        bool none = strcmp(url, "none") == 0;
+        const char *words;
+
+        if (!origin)
+                return 0;
+        if (origin->url[0] == '/' || fetch_url_scheme(origin->url) == FETCH_SCHEME_FILE)
+                return refuse_url(why, url, "a file needs no proxy");
+        if (!none && fetch_url_check_proxy(url, &words) < 0)
+                return refuse_url(why, url, words);
+        origin->proxy = none ? "" : url;
+        return 0;
+}
+
 static int add_deny_net(struct fs_options *options, const char *text, struct fs_why *why)
 {
         const char *words;
@@ -403,6 +420,7 @@ const struct fs_setting fs_settings[] = {
     {NULL, "origin", "region", .set = set_region},
     {NULL, "origin", "path-style", .set = set_path_style},
     {NULL, "origin", "plain-http", .set = set_plain_http},
+    {NULL, "origin", "proxy", .set = set_origin_proxy},
     {"catalog", "catalog", "file", PATH, .set = add_catalog},
     {NULL, "catalog", "token-file", PATH, .set = set_token_file},
     {NULL, "catalog", "netrc-file", PATH, .set = set_netrc_file},
@@ -411,6 +429,7 @@ const struct fs_setting fs_settings[] = {
     {NULL, "catalog", "endpoint", .set = set_endpoint},
     {NULL, "catalog", "region", .set = set_region},
     {NULL, "catalog", "path-style", .set = set_path_style},
+    {NULL, "catalog", "proxy", .set = set_origin_proxy},
 };
 
 const unsigned fs_setting_count = sizeof(fs_settings) / sizeof(fs_settings[0]);

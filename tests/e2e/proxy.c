@@ -2,7 +2,7 @@
  * FAULTS 24: squid between us and the origin, named by the option or by the environment,
  * alive, dead, asking for a password, and killed in the middle of a body.
  */
-#include "tests/e2e/real.h"
+#include "tests/e2e/registry.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -106,6 +106,94 @@ Test(proxy, who_is_not_asked)
         expect_open(&it, 0, NULL);
         world_unmount(&it.world);
         cr_expect_eq(squid_logged(&it.squid, " GET "), 0);
+        end(&it);
+}
+
+/* By squid with its password: the catalog, and an origin with the hop that it redirects to; the
+ * other origin by none. no_proxy, and the proxy of all the others, count for neither. */
+static void mount_with_proxies(struct proxied *it)
+{
+        char path[WORLD_PATH + 16];
+
+        snprintf(path, sizeof(path), "%s/c.json", it->world.files);
+        world_text(path, "{\"assets\": {}}");
+        snprintf(path, sizeof(path), "%s/node.conf", it->world.dir);
+        world_text(path,
+                   "[origin \"none\"]\nurl = http://127.0.0.1:%1$d/nowhere/{sha256}\n"
+                   "proxy = none\n"
+                   "[origin \"far\"]\nurl = http://127.0.0.1:%1$d/other/{sha256}\n"
+                   "proxy = %2$s\n"
+                   "[catalog \"far\"]\nfile = http://127.0.0.1:%1$d/c.json\nproxy = %2$s\n",
+                   it->nginx.port, it->known);
+        setenv("no_proxy", "*", 1);
+        world_mount(&it->world, "-c", path, "--proxy", "http://127.0.0.1:1");
+}
+
+Test(proxy, of_one_origin)
+{
+        struct proxied it;
+        char hex[HEX];
+
+        begin(&it, true);
+        mount_with_proxies(&it);
+        world_asset(&it.world, SIZE, hex);
+        cr_expect_eq(world_open(world_path(&it.world, hex)), 0);
+        cr_expect_geq(nginx_logged(&it.nginx, "GET /nowhere/"), 1);
+        cr_expect_eq(squid_logged(&it.squid, "/nowhere/"), 0);
+        cr_expect_eq(squid_logged(&it.squid, "GET http://127.0.0.1"), 2, "the catalog, the asset");
+        cr_expect_eq(squid_logged(&it.squid, "GET http://127.0.0.2"), 1, "the redirect's");
+
+        /* Who may read the status may not know the password. */
+        squid_stop(&it.squid);
+        expect_open(&it, EHOSTUNREACH, "connect");
+        cr_expect_eq(world_shell("cd '%s/.assetfs' && grep -q connect status.json &&"
+                                 " ! grep hunter2 status.json metrics*",
+                                 it.world.mnt),
+                     0);
+        end(&it);
+}
+
+/* What it asks before it may download, and whom it asks for a token, as well. */
+Test(proxy, of_a_registry)
+{
+        struct proxied it;
+        struct registry registry;
+        struct gate gate;
+        char text[3 * WORLD_PATH];
+        char path[WORLD_PATH + 16];
+        char hex[HEX];
+
+        begin(&it, false);
+        snprintf(path, sizeof(path), "%s/logins", it.world.dir);
+        world_text(path, "{}");
+        setenv("REGISTRY_AUTH_FILE", path, 1);
+        gate_choose(&gate, &it.world);
+        registry_sign(&it.world, "signer", 600);
+        snprintf(text, sizeof(text),
+                 "auth: {token: {realm: \"http://127.0.0.1:%d/free\", service: registry,"
+                 " issuer: signer, rootcertbundle: %s/signer.crt}}",
+                 gate.port, it.world.dir);
+        registry_start(&registry, &it.world, text);
+        gate_start(&gate, &it.world, &registry);
+        world_asset(&it.world, SIZE, hex);
+        registry_put(&it.world, hex);
+        snprintf(path, sizeof(path), "%s/node.conf", it.world.dir);
+        world_text(path,
+                   "[origin \"registry\"]\nurl = oci://127.0.0.1:%d/" REPOSITORY "\nproxy = %s\n",
+                   registry.port, it.squid.url);
+        world_mount(&it.world, "-c", path);
+        cr_expect_eq(world_open(world_path(&it.world, hex)), 0);
+        world_unmount(&it.world);
+        cr_expect_eq(squid_logged(&it.squid, "/free?"), 1);
+        cr_expect_eq(gate_logged(&gate, "GET /free"), 1);
+        snprintf(text, sizeof(text), "http://127.0.0.1:%d/v2/", registry.port);
+        cr_expect_geq(squid_logged(&it.squid, text), 3, "the first, the question, the blob");
+        for (int64_t end = now_ms() + SURELY_MS; now_ms() < end; sleep_ms(20))
+                if (squid_logged(&it.squid, text) == real_logged(registry.log, " /v2/", NULL))
+                        break;
+        cr_expect_eq(squid_logged(&it.squid, text), real_logged(registry.log, " /v2/", NULL));
+        gate_stop(&gate);
+        registry_stop(&registry);
         end(&it);
 }
 

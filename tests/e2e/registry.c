@@ -24,7 +24,7 @@ static bool try_registry(struct registry *registry, const struct world *world, c
 
         world_text(registry->config,
                    "version: 0.1\n"
-                   "log: {level: error, accesslog: {disabled: true}}\n"
+                   "log: {level: error, accesslog: {disabled: false}}\n"
                    "storage: {filesystem: {rootdirectory: %s/store}}\n"
                    "http: {addr: \"127.0.0.1:%d\"}\n%s\n",
                    world->dir, registry->port, more);

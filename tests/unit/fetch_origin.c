@@ -82,6 +82,36 @@ Test(fetch_origin, catalog_comes_first)
         fetch_catalogs_free(catalogs);
 }
 
+/* By a proxy first, then without: two sources. A catalog's URL is the first of them. */
+Test(fetch_origin, the_same_url_by_another_proxy)
+{
+        static const struct fetch_origin list[] = {
+            {.url = "https://first/{sha256}", .proxy = "http://proxy"},
+            {.url = "https://first/{sha256}", .proxy = ""},
+            {.url = "https://first/{sha256}", .proxy = "http://proxy"}};
+        struct fetch_catalogs *catalogs =
+            catalogs_with("{\"assets\": {\"a\": {\"sha256\": \"" LISTED
+                          "\", \"urls\": [\"https://first/" LISTED "\", \"https://other/\"]}}}");
+        struct fetch_origins origins = {catalogs, list, 3, locator_of(list, 3)};
+        struct cas_digest digest;
+
+        cr_assert_eq(cas_digest_parse(LISTED, CAS_DIGEST_HEX, &digest), 0);
+
+        struct fetch_source *sources = fetch_sources(&origins, &digest);
+
+        cr_assert_not_null(sources);
+        cr_expect_str_eq(sources[0].url, "https://first/" LISTED);
+        cr_expect_str_eq(sources[0].proxy, "http://proxy");
+        cr_expect_str_eq(sources[1].url, "https://other/");
+        cr_expect_null(sources[1].proxy);
+        cr_expect_str_eq(sources[2].url, "https://first/" LISTED);
+        cr_expect_str_eq(sources[2].proxy, "");
+        cr_expect_null(sources[3].url);
+        fetch_sources_free(sources);
+        fetch_locator_free(origins.locator);
+        fetch_catalogs_free(catalogs);
+}
+
 Test(fetch_origin, no_source_is_an_empty_list)
 {
         struct fetch_catalogs *catalogs =

@@ -103,6 +103,27 @@ Test(fs_config, every_key)
         fs_options_free(&options);
 }
 
+Test(fs_config, a_proxy_of_one_origin_or_catalog)
+{
+        expect_taken("[origin \"a\"]\nurl = https://a/{sha256}\nproxy = joe:hunter2@p:3128\n"
+                     "[origin \"b\"]\nurl = gs://bucket/{sha256}\nproxy = none\n"
+                     "[origin \"c\"]\nurl = https://c/{sha256}\n"
+                     "[catalog \"a\"]\nfile = https://a/c\nproxy = http://p:1");
+        cr_expect_str_eq(options.origins[0].proxy, "joe:hunter2@p:3128");
+        cr_expect_str_eq(options.origins[1].proxy, "");
+        cr_expect_null(options.origins[2].proxy);
+        cr_expect_str_eq(options.catalog_origins[0].proxy, "http://p:1");
+        cr_expect_null(options.proxy);
+        fs_options_free(&options);
+        expect_refused("[origin \"a\"]\nurl = file:///{sha256}\nproxy = http://p",
+                       "3: proxy http://p: a file needs no proxy");
+        expect_refused("[catalog \"a\"]\nfile = /c\nproxy = http://p",
+                       "3: proxy http://p: a file needs no proxy");
+        expect_refused("[origin \"a\"]\nurl = https://a/{sha256}\nproxy = ftp://p",
+                       "3: proxy ftp://p: only http://, https:// and socks proxies (4, 4a, 5, 5h)");
+        fs_options_free(&options);
+}
+
 Test(fs_config, credentials_stand_behind_a_url_of_https)
 {
         expect_taken("[origin \"a\"]\nurl = https://a/{sha256}\ntoken-file = t\n"
@@ -208,6 +229,8 @@ Test(fs_config, refusals_show_no_secrets)
         static const char *const bad[] = {
             "[mount]\nproxy = ftp://joe:hunter2@p",
             "[mount]\nproxyy = http://joe:hunter2@p",
+            "[origin \"o\"]\nurl = https://h/{sha256}\nproxy = ftp://joe:hunter2@p",
+            "[origin \"o\"]\nurl = file:///{sha256}\nproxy = http://joe:hunter2@p",
             "[mount]\nhttp://joe:hunter2@p",
             "[mount]\njoe:hunter2@p",
             "[mount]\nhunter2@p/{sha256}?x = y",
