@@ -75,7 +75,8 @@ doc_dir      ?= $(PREFIX)/share/doc/assetfs
 man_dir      ?= $(PREFIX)/share/man/man8
 bash_dir     ?= $(PREFIX)/share/bash-completion/completions
 doc_files    := README.md scripts/node.conf.example scripts/systemd/assetfs.default \
-                scripts/kubernetes/daemonset.yaml scripts/kubernetes/consumer.yaml
+                scripts/kubernetes/daemonset.yaml scripts/kubernetes/consumer.yaml \
+                scripts/fleet/nginx.conf scripts/fleet/registry.yml scripts/fleet/squid.conf
 
 at_prefix = sed 's|/usr/local/|$(PREFIX)/|g' $(1) | install -D -m $(3) /dev/stdin $(2)
 

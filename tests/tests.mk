@@ -167,7 +167,7 @@ lint-shell:
 	shellcheck -x $(scripts)
 
 lint-yaml:
-	yamllint -s -d '{extends: relaxed, rules: {line-length: {max: 110}}}' scripts/kubernetes
+	yamllint -s -d '{extends: relaxed, rules: {line-length: {max: 110}}}' scripts/kubernetes scripts/fleet
 
 lint-cppcheck:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
