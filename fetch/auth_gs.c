@@ -143,8 +143,11 @@ static bool ask_metadata(struct auth_gs *gs, const char *path, const atomic_bool
                 return false;
         }
 
-        struct fetch_ask ask = {
-            .method = HTTP_GET, .url = url, .headers = headers, .timeout_ms = METADATA_TIMEOUT_MS};
+        struct fetch_ask ask = {.method = HTTP_GET,
+                                .url = url,
+                                .headers = headers,
+                                .proxy = "", /* another machine's would be whoever the proxy is */
+                                .timeout_ms = METADATA_TIMEOUT_MS};
 
         fetch_ask(gs->loop, &ask, cancelled, &answer);
         snprintf(whose, sizeof(whose),

@@ -195,7 +195,8 @@ static bool repeat(const struct fetch_auth_pass *last, struct fetch_auth_pass *p
 static bool ask_all(struct auth_s3 *s3, const struct fetch_auth_call *call,
                     struct fetch_auth_pass *pass, struct fetch_cause *cause)
 {
-        struct aws_asker asker = {.loop = s3->loop, .cancelled = call->cancelled};
+        struct aws_asker asker = {
+            .loop = s3->loop, .cancelled = call->cancelled, .proxy = s3->auth.proxy};
         struct aws_profile profile;
         struct aws_keys keys = {0};
         struct fetch_cause unreadable = {0};

@@ -115,7 +115,7 @@ enum aws_found aws_keys_of_role(const struct aws_asker *asker, const struct aws_
 {
         static const char *const headers[] = {
             "Content-Type: application/x-www-form-urlencoded; charset=utf-8", NULL};
-        struct fetch_ask ask = {.method = HTTP_POST, .headers = headers};
+        struct fetch_ask ask = {.method = HTTP_POST, .headers = headers, .proxy = asker->proxy};
         struct fetch_answer answer = {0};
         enum aws_found found = AWS_FOUND;
         char *token;
@@ -201,7 +201,8 @@ enum aws_found aws_keys_of_container(const struct aws_asker *asker, struct aws_k
         const char *relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
         const char *full = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
         const char *headers[2] = {NULL, NULL};
-        struct fetch_ask ask = {.method = HTTP_GET, .headers = headers, .timeout_ms = 5000};
+        struct fetch_ask ask = {
+            .method = HTTP_GET, .headers = headers, .proxy = "", .timeout_ms = 5000};
         struct fetch_answer answer = {0};
         enum aws_found found = AWS_FOUND;
         char *url = NULL;
@@ -252,7 +253,7 @@ static void ask_instance(const struct aws_asker *asker, enum http_method method,
         const char *server = instance_server();
         int end = (int)strlen(server);
         struct fetch_ask ask = {
-            .method = method, .headers = headers, .timeout_ms = AWS_INSTANCE_MS};
+            .method = method, .headers = headers, .proxy = "", .timeout_ms = AWS_INSTANCE_MS};
         char *url = NULL;
 
         while (end > 0 && server[end - 1] == '/')

@@ -1,9 +1,9 @@
 /*
- * Names of objects into URLs. The object's name is percent-encoded whole, also what looks
- * encoded already: gs:// URLs hold names as they are. Asks nobody.
+ * Names of objects into URLs. Asks nobody.
  */
 #include "fetch/gs.h"
 
+#include "cas/io.h"
 #include "fetch/url.h"
 
 #include <errno.h>
@@ -19,7 +19,9 @@
 /* Not "..", which would lead to another bucket; as the provider advises against either. */
 static bool has_dot_segment(const char *object)
 {
-        for (const char *segment = object; segment; segment = strchr(segment, '/')) {
+        _cleanup_free_ char *name = fetch_url_encode_name(object);
+
+        for (const char *segment = name; segment; segment = strchr(segment, '/')) {
                 segment += *segment == '/';
 
                 size_t length = strcspn(segment, "/");
@@ -74,24 +76,11 @@ static const char *server_of(const struct fetch_origin *settings, const char **r
 
 char *fetch_gs_url(const struct fetch_origin *settings, const char *url)
 {
-        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                    "0123456789-._~/"; /* RFC 3986, 2.3, and the separator */
+        _cleanup_free_ char *name = fetch_url_encode_name(url + SCHEME_LENGTH);
         const char *scheme;
         int length;
         const char *server = server_of(settings, &scheme, &length);
-        const char *name = url + SCHEME_LENGTH;
-        char *ret = malloc(strlen(scheme) + (size_t)length + 1 + 3 * strlen(name) + 1);
-        char *end = ret;
+        char *ret;
 
-        if (!ret)
-                return NULL;
-        end += sprintf(ret, "%s%.*s/", scheme, length, server);
-        for (; *name; name++) {
-                if (strchr(plain, *name))
-                        *end++ = *name;
-                else
-                        end += sprintf(end, "%%%02X", (unsigned char)*name);
-        }
-        *end = '\0';
-        return ret;
+        return !name || asprintf(&ret, "%s%.*s/%s", scheme, length, server, name) < 0 ? NULL : ret;
 }

@@ -10,8 +10,8 @@
 /* 0, or -EINVAL and why (a fixed string): no bucket, no object. */
 int fetch_gs_check(const char *url, const char **ret_why);
 
-/* The object's URL at settings->endpoint, $STORAGE_EMULATOR_HOST or the provider; its name is
- * taken literally, as gs:// URLs are, and encoded. The caller frees it. NULL without memory. */
+/* The object's URL at settings->endpoint, $STORAGE_EMULATOR_HOST or the provider; its name as
+ * fetch_url_encode_name() has it. The caller frees it. NULL without memory. */
 char *fetch_gs_url(const struct fetch_origin *settings, const char *url);
 
 /* The credential of the bucket that `http_url`, by fetch_gs_url(), is in; `url` is copied. */

@@ -4,6 +4,7 @@
  */
 #include "fetch/s3.h"
 
+#include "cas/io.h"
 #include "fetch/url.h"
 
 #include <errno.h>
@@ -17,8 +18,11 @@
 #define KEY_MAX    1024
 
 /* "." and ".." as parts of a key: on the way some library would take them for a path's. */
-static bool has_dots(const char *key)
+static bool has_dots(const char *encoded)
 {
+        _cleanup_free_ char *name = fetch_url_encode_name(encoded);
+        const char *key = name ? name : "";
+
         while (*key) {
                 size_t length = strcspn(key, "/");
 
@@ -129,13 +133,12 @@ char *fetch_s3_url(const struct fetch_origin *settings, const char *url)
         const char *bucket = url + strlen(SCHEME);
         const char *key = bucket + strcspn(bucket, "/");
         char *server = server_of(settings, bucket, (int)(key - bucket));
-        char *path = NULL;
-        char *whole = NULL;
-
         /* What is signed is the path as it stands in the request: encoded as S3 encodes it, so
          * that both sides read the same. */
-        if (server && fetch_url_from_path(key, &path) == 0 &&
-            asprintf(&whole, "%s%s", server, path + strlen("file://")) < 0)
+        char *path = fetch_url_encode_name(key);
+        char *whole = NULL;
+
+        if (server && path && asprintf(&whole, "%s%s", server, path) < 0)
                 whole = NULL;
         free(path);
         free(server);

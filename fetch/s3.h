@@ -10,7 +10,7 @@
 /* 0, or -EINVAL and why (a fixed string): no bucket, no key. */
 int fetch_s3_check(const char *url, const char **ret_why);
 
-/* The object's URL; the key is taken literally, as s3:// URLs are, and encoded. The caller frees
+/* The object's URL; the key as fetch_url_encode_name() has it. The caller frees
  * it. NULL without memory. */
 char *fetch_s3_url(const struct fetch_origin *settings, const char *url);
 

@@ -6,6 +6,7 @@
 #include "fetch/cause.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -207,10 +208,21 @@ int fetch_url_to_path(const char *url, char **ret)
         return r;
 }
 
-int fetch_url_from_path(const char *path, char **ret)
+/* RFC 3986, 2.3, and the separator. */
+static char *encode(char *end, char c)
 {
         static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                    "0123456789-._~/"; /* RFC 3986, 2.3, and the separator */
+                                    "0123456789-._~/";
+
+        if (c && strchr(plain, c)) {
+                *end = c;
+                return end + 1;
+        }
+        return end + sprintf(end, "%%%02X", (unsigned char)c);
+}
+
+int fetch_url_from_path(const char *path, char **ret)
+{
         char *url = malloc(sizeof("file://") + 3 * strlen(path));
 
         if (!url)
@@ -218,13 +230,29 @@ int fetch_url_from_path(const char *path, char **ret)
 
         char *end = stpcpy(url, "file://");
 
-        for (; *path; path++) {
-                if (strchr(plain, *path))
-                        *end++ = *path;
-                else
-                        end += sprintf(end, "%%%02X", (unsigned char)*path);
-        }
+        for (; *path; path++)
+                end = encode(end, *path);
         *end = '\0';
         *ret = url;
         return 0;
+}
+
+char *fetch_url_encode_name(const char *name)
+{
+        char *ret = malloc(3 * strlen(name) + 1);
+        char *end = ret;
+        unsigned byte;
+
+        for (; ret && *name; name++) {
+                if (*name == '%' && isxdigit((unsigned char)name[1]) &&
+                    isxdigit((unsigned char)name[2]) && sscanf(name + 1, "%2x", &byte) == 1) {
+                        end = encode(end, (char)byte);
+                        name += 2;
+                } else {
+                        end = encode(end, *name);
+                }
+        }
+        if (ret)
+                *end = '\0';
+        return ret;
 }

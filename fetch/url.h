@@ -51,6 +51,14 @@ void fetch_url_server(const char *url, char *ret, size_t size);
 /* The URL without user, password, query and fragment, printable, cut to `size` bytes. */
 void fetch_url_redact(const char *url, char *ret, size_t size);
 
+/*
+ * The name of a service's object, as it stands in a URL, for the path of another one: percent signs
+ * before two hexadecimal digits are decoded, since URLs here have no blanks and no letters beyond
+ * ASCII, and then everything is encoded that is no unreserved character and no slash, once and as
+ * signatures want it. Dots are never encoded. The caller frees it. NULL without memory.
+ */
+char *fetch_url_encode_name(const char *name);
+
 /* The decoded path of a file:// URL; the caller frees it. -EINVAL, -ENOMEM. */
 int fetch_url_to_path(const char *url, char **ret);
 

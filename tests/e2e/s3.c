@@ -245,8 +245,12 @@ static void container_and_instance(void)
         cr_expect_eq(world_open(next_asset()), 0);
         cr_expect_eq(asked("GET /-/container 200"), 1);
         unmount();
+        /* A proxy would ask its own instance for its own keys. */
         set("AWS_EC2_METADATA_SERVICE_ENDPOINT", "{}/-/instance/");
-        mount_bucket("s3://bucket/{sha256}");
+        set("AWS_ENDPOINT_URL_S3", "{}");
+        world_text(in_world("node.conf"),
+                   "[origin \"bucket\"]\nurl = s3://bucket/{sha256}\nproxy = none\n");
+        world_mount(&world, "-c", in_world("node.conf"), "--proxy", "http://127.0.0.1:1");
         cr_expect_eq(world_open(next_asset()), 0);
         cr_expect_eq(world_open(next_asset()), 0);
         cr_expect_eq(asked("security-credentials/the%20role 200"), 1);

@@ -46,6 +46,8 @@ Test(fetch_gs, no_way_out_of_the_bucket)
         cr_expect(complaint("gs://bucket/../other/a"));
         cr_expect(complaint("gs://bucket/a/./b"));
         cr_expect(complaint("gs://bucket/a//.."));
+        cr_expect(complaint("gs://bucket/a/%2e%2E/b"));
+        cr_expect(complaint("gs://bucket/a%2f../b"));
 }
 
 static void expect_url(const struct fetch_origin *settings, const char *url, const char *expected)
@@ -65,7 +67,7 @@ Test(fetch_gs, urls)
         expect_url(&plain, "gs://bucket/a", "https://storage.googleapis.com/bucket/a");
         expect_url(&endpoint, "gs://bucket/a", "https://storage.example:8443/bucket/a");
         expect_url(&plain, "gs://bucket/a?b#c%20+d:",
-                   "https://storage.googleapis.com/bucket/a%3Fb%23c%2520%2Bd%3A");
+                   "https://storage.googleapis.com/bucket/a%3Fb%23c%20%2Bd%3A");
 }
 
 Test(fetch_gs, emulator)

@@ -52,6 +52,7 @@ Test(fetch_s3, names)
         expect_refused("s3://bucket?x/key");
         expect_refused("s3://bucket/a/../b");
         expect_refused("s3://bucket/.");
+        expect_refused("s3://bucket/a/%2E./b");
         expect_refused("gs://bucket/key");
 }
 
@@ -96,7 +97,8 @@ Test(fetch_s3, keys_are_encoded)
 {
         struct fetch_origin own = {.endpoint = "http://s3.example"};
 
-        expect_url(&own, "s3://b/a+b?c#d/%20~e=f", "http://s3.example/b/a%2Bb%3Fc%23d/%2520~e%3Df");
+        expect_url(&own, "s3://b/a+b?c#d/%20~e=f", "http://s3.example/b/a%2Bb%3Fc%23d/%20~e%3Df");
+        expect_url(&own, "s3://b/100%/%c3%A4%25%2f", "http://s3.example/b/100%25/%C3%A4%25/");
         expect_url(&own, "s3://b/\xc3\xbc (x)", "http://s3.example/b/%C3%BC%20%28x%29");
 }
 
