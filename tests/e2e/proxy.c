@@ -169,6 +169,7 @@ Test(proxy, of_a_registry)
         setenv("REGISTRY_AUTH_FILE", path, 1);
         gate_choose(&gate, &it.world);
         registry_sign(&it.world, "signer", 600);
+        registry_give(&it.world, "signer");
         snprintf(text, sizeof(text),
                  "auth: {token: {realm: \"http://127.0.0.1:%d/free\", service: registry,"
                  " issuer: signer, rootcertbundle: %s/signer.crt}}",
