@@ -25,26 +25,24 @@ static void choose_logins(const struct world *world)
         setenv("REGISTRY_AUTH_FILE", logins, 1);
 }
 
-/* joe with a password, at 127.0.0.1:port. */
-static void log_in(int port, const char *password)
+/* joe with a password, at a registry. */
+static void log_in(const char *server, const char *password)
 {
         char next[sizeof(logins) + 8];
 
         snprintf(next, sizeof(next), "%s.next", logins);
-        cr_assert_eq(world_shell("printf '{\"auths\": {\"127.0.0.1:%d\": {\"auth\": \"%%s\"}}}'"
+        cr_assert_eq(world_shell("printf '{\"auths\": {\"%s\": {\"auth\": \"%%s\"}}}'"
                                  " \"$(printf 'joe:%s' | openssl base64 -A)\" >'%s'",
-                                 port, password, next),
+                                 server, password, next),
                      0);
         cr_assert_eq(rename(next, logins), 0);
 }
 
-static const char *origin(int port)
+static const char *origin(const char *server)
 {
-        static char urls[2][128];
-        static unsigned turn;
-        char *url = urls[turn++ % 2];
+        static char url[128];
 
-        snprintf(url, sizeof(urls[0]), "oci://127.0.0.1:%d/" REPOSITORY, port);
+        snprintf(url, sizeof(url), "oci://%s/" REPOSITORY, server);
         return url;
 }
 
@@ -100,6 +98,7 @@ Test(oci, fault_12_layers_of_an_image_by_the_second_mirror)
         struct registry registry;
         char parts[4][HEX];
         char catalog[2 * WORLD_PATH];
+        char config[2 * WORLD_PATH];
         struct stat st;
 
         world_begin(&world);
@@ -118,8 +117,13 @@ Test(oci, fault_12_layers_of_an_image_by_the_second_mirror)
                    "{\"assets\": {\"a\": {\"sha256\": \"%s\", \"urls\": ["
                    "\"oci://127.0.0.1:%d/other\"]}}}",
                    parts[3], registry.port);
-        world_mount(&world, "--catalog", catalog, "--origin", origin(world_free_port()), "--origin",
-                    origin(registry.port));
+        snprintf(config, sizeof(config), "%s/node.conf", world.dir);
+        world_text(config,
+                   "[origin \"mirror\"]\nurl = oci://127.0.0.1:%d/" REPOSITORY "\n"
+                   "[origin \"registry\"]\nurl = oci://127.0.0.2:%d/" REPOSITORY "\n"
+                   "plain-http = yes\n[catalog \"c\"]\nfile = c.json\n",
+                   world_free_port(), registry.port);
+        world_mount(&world, "-c", config);
         cr_expect_eq(stat(world_path(&world, parts[0]), &st), 0);
         cr_expect_eq(st.st_size, 300000);
         for (int i = 0; i < 4; i++)
@@ -143,6 +147,7 @@ Test(oci, fault_17_password_and_storage)
         struct gate gate;
         char hex[4][HEX];
         char more[3 * WORLD_PATH];
+        char server[32];
         struct stat st;
 
         world_begin(&world);
@@ -154,23 +159,24 @@ Test(oci, fault_17_password_and_storage)
         snprintf(more, sizeof(more),
                  "auth: {htpasswd: {realm: x, path: %s/users}}\n"
                  "middleware: {storage: [{name: redirect, options:"
-                 " {baseurl: \"http://127.0.0.1:%d/\"}}]}",
-                 world.dir, gate.port);
+                 " {baseurl: \"https://%s/\"}}]}",
+                 world.dir, gate.server);
         registry_start(&registry, &world, more);
         gate_start(&gate, &world, &registry);
         for (int i = 0; i < 4; i++)
                 put_asset(&world, 50000, hex[i]);
-        world_mount(&world, "--origin", origin(registry.port));
+        snprintf(server, sizeof(server), "127.0.0.1:%d", registry.port);
+        world_mount(&world, "--origin", origin(server), "--ca", gate.ca);
         cr_expect_eq(world_open(world_path(&world, hex[0])), EACCES);
         cr_expect_eq(world_logged(&world, "wants a login for " REPOSITORY), 1);
-        log_in(registry.port, "wrong");
+        log_in(server, "wrong");
         cr_expect_eq(world_open(world_path(&world, hex[1])), EACCES);
         cr_expect_eq(world_logged(&world, "refuses the login joe"), 1);
-        world_text(logins, "{\"credHelpers\": {\"127.0.0.1:%d\": \"store\"}}", registry.port);
+        world_text(logins, "{\"credHelpers\": {\"%s\": \"store\"}}", server);
         cr_expect_eq(world_open(world_path(&world, hex[2])), EACCES);
         cr_expect_eq(world_logged(&world, "no helper is executed"), 1);
         cr_expect_eq(gate_logged(&gate, "/docker/"), 0);
-        log_in(registry.port, "hunter2");
+        log_in(server, "hunter2");
         cr_expect_eq(stat(world_path(&world, hex[3]), &st), 0, "its size is asked so too");
         cr_expect_eq(st.st_size, 50000);
         cr_expect_eq(world_open(world_path(&world, hex[3])), 0);
@@ -187,9 +193,9 @@ static void token_lines(char lines[3 * WORLD_PATH], const struct world *world,
                         const struct gate *gate, const char *where, const char *signer)
 {
         snprintf(lines, 3 * WORLD_PATH,
-                 "auth: {token: {realm: \"http://127.0.0.1:%d/%s\", service: registry,"
+                 "auth: {token: {realm: \"https://%s/%s\", service: registry,"
                  " issuer: signer, rootcertbundle: %s/%s.crt}}",
-                 gate->port, where, world->dir, signer);
+                 gate->server, where, world->dir, signer);
 }
 
 static void wait_for_bytes(const struct world *world, const char *hex)
@@ -213,13 +219,13 @@ static void expect_other_logins(struct world *world, const struct gate *gate)
 
         for (int i = 0; i < ASSETS; i++)
                 put_asset(world, 1000, hex[i]);
-        world_text(logins, "{\"auths\": {\"127.0.0.1:%d\": {\"identitytoken\": \"an identity\"}}}",
-                   gate->port);
+        world_text(logins, "{\"auths\": {\"%s\": {\"identitytoken\": \"an identity\"}}}",
+                   gate->server);
         cr_expect_eq(world_open(world_path(world, hex[0])), 0);
         cr_expect_eq(gate_logged(gate, "POST /token 200 range=- auth=- grant_type=refresh_token&"),
                      1);
         cr_expect_eq(gate_logged(gate, "&refresh_token=an%20identity"), 1);
-        log_in(gate->port, "wrong");
+        log_in(gate->server, "wrong");
         cr_expect_eq(world_open(world_path(world, hex[1])), EACCES);
         for (int i = 2; i < ASSETS; i++)
                 opener_start(&openers[i], world_path(world, hex[i]));
@@ -250,11 +256,11 @@ Test(oci, fault_20_tokens)
         token_lines(lines, &world, &gate, "token", "one");
         registry_start(&registry, &world, lines);
         gate_start(&gate, &world, &registry);
-        log_in(gate.port, "hunter2");
+        log_in(gate.server, "hunter2");
         for (int i = 0; i < ASSETS; i++)
                 put_asset(&world, 20000, hex[i]);
         put_asset(&world, 1500000, hex[ASSETS]);
-        world_mount(&world, "--origin", origin(gate.port), "--retries", "6");
+        world_mount(&world, "--origin", origin(gate.server), "--ca", gate.ca, "--retries", "6");
         for (int i = 0; i < ASSETS; i++)
                 opener_start(&openers[i], world_path(&world, hex[i]));
         for (int i = 0; i < ASSETS; i++)
@@ -290,8 +296,8 @@ static void expect_none(struct world *world, struct registry *registry, const st
         char url[128];
 
         world_asset(world, 100, hex);
-        snprintf(url, sizeof(url), "oci://127.0.0.1:%d/other", gate->port);
-        world_mount(world, "--origin", url);
+        snprintf(url, sizeof(url), "oci://%s/other", gate->server);
+        world_mount(world, "--origin", url, "--ca", gate->ca);
         cr_expect_eq(world_open(world_path(world, hex)), EACCES);
         cr_expect_eq(world_logged(world, "wants a login for other"), 1);
         world_unmount(world);
@@ -302,7 +308,7 @@ static void expect_none(struct world *world, struct registry *registry, const st
                  " issuer: signer, rootcertbundle: %s/one.crt}}",
                  world->dir);
         registry_again(registry, world, lines);
-        world_mount(world, "--origin", url);
+        world_mount(world, "--origin", url, "--ca", gate->ca);
         cr_expect_eq(world_open(world_path(world, hex)), EACCES);
         cr_expect_eq(world_logged(world, "for a token to http://tokens.example.com: no https"), 1);
         world_unmount(world);
@@ -328,7 +334,7 @@ Test(oci, tokens_for_everybody)
         token_lines(lines, &world, &gate, "free", "one");
         registry_start(&registry, &world, lines);
         gate_start(&gate, &world, &registry);
-        world_mount(&world, "--origin", origin(gate.port));
+        world_mount(&world, "--origin", origin(gate.server), "--ca", gate.ca);
         put_asset(&world, 100, hex);
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
         cr_expect_eq(gate_logged(&gate, "GET /free"), 1);
@@ -363,7 +369,7 @@ Test(oci, fault_8_blob_that_was_cut_short)
         registry_start(&registry, &world, "");
         gate_start(&gate, &world, &registry);
         put_asset(&world, 1500000, hex);
-        world_mount(&world, "--origin", origin(gate.port), "--retries", "6");
+        world_mount(&world, "--origin", origin(gate.server), "--ca", gate.ca, "--retries", "6");
         opener_start(&opener, world_path(&world, hex));
         wait_for_bytes(&world, hex);
         gate_stop(&gate);

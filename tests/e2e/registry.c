@@ -26,7 +26,7 @@ static bool try_registry(struct registry *registry, const struct world *world, c
                    "version: 0.1\n"
                    "log: {level: error, accesslog: {disabled: false}}\n"
                    "storage: {filesystem: {rootdirectory: %s/store}}\n"
-                   "http: {addr: \"127.0.0.1:%d\"}\n%s\n",
+                   "http: {addr: \":%d\"}\n%s\n",
                    world->dir, registry->port, more);
         return real_start(&registry->pid, registry->log, registry->port, NULL, SIGKILL, argv);
 }
@@ -85,6 +85,15 @@ void gate_choose(struct gate *gate, const struct world *world)
         *gate = (struct gate){.port = world_free_port()};
         path_of(gate->config, world, "gate.conf");
         path_of(gate->log, world, "gate.log");
+        path_of(gate->ca, world, "gate.crt");
+        snprintf(gate->server, sizeof(gate->server), GATE ":%d", gate->port);
+        cr_assert_eq(
+            world_shell("cd '%s' && printf 'joe:%%s\n' \"$(openssl passwd -apr1 hunter2)\""
+                        " >gate.users && openssl req -x509 -newkey ec -nodes -days 20"
+                        " -pkeyopt ec_paramgen_curve:prime256v1 -keyout gate.key -out gate.crt"
+                        " -subj /CN=gate -addext subjectAltName=IP:" GATE " 2>gate.err",
+                        world->dir),
+            0);
 }
 
 void gate_start(struct gate *gate, const struct world *world, const struct registry *registry)
@@ -102,21 +111,17 @@ void gate_start(struct gate *gate, const struct world *world, const struct regis
                    "  access_log %1$s/gate.log seen; root %1$s/store;\n"
                    "  client_body_temp_path %1$s/g1; proxy_temp_path %1$s/g2;\n"
                    "  fastcgi_temp_path %1$s/g3; uwsgi_temp_path %1$s/g4; scgi_temp_path %1$s/g5;\n"
-                   "  server { listen 127.0.0.1:%2$d;\n"
+                   "  server { listen %2$d ssl;\n"
+                   "    ssl_certificate %1$s/gate.crt; ssl_certificate_key %1$s/gate.key;\n"
                    "    location /v2/ { proxy_pass http://127.0.0.1:%3$d; limit_rate 600k;\n"
                    "      proxy_set_header Host $http_host; proxy_max_temp_file_size 0;\n"
                    "      proxy_buffers 4 32k; }\n"
                    "    location /free { alias %1$s/token.json; }\n"
-                   "    location /token { proxy_pass http://127.0.0.1:%2$d/free;\n"
+                   "    location /token { proxy_pass https://127.0.0.1:%2$d/free;\n"
                    "      proxy_method GET; limit_except POST { auth_basic tokens;\n"
                    "        auth_basic_user_file %1$s/gate.users; } }\n"
                    "  } }\n",
                    world->dir, gate->port, registry->port);
-        cr_assert_eq(world_shell("cd '%s' &&"
-                                 " printf 'joe:%%s\\n' \"$(openssl passwd -apr1 hunter2)\""
-                                 " >gate.users",
-                                 world->dir),
-                     0);
         cr_assert(real_start(&gate->pid, errors, gate->port, NULL, SIGTERM, argv),
                   "nginx does not start; see %s", errors);
 }

@@ -9,10 +9,11 @@
 #include "tests/e2e/real.h"
 
 #define REPOSITORY "team/models"
+#define GATE       "127.0.0.2" /* this machine, but https is for it as for others */
 
 struct registry {
         pid_t pid;
-        int port;
+        int port; /* http, on every IPv4 address of this machine */
         char config[WORLD_PATH];
         char log[WORLD_PATH];
 };
@@ -29,12 +30,15 @@ void registry_put(const struct world *world, const char *hex);
 const char *registry_blob(const struct world *world, const char *hex);
 
 /*
- * nginx, one port for all of it: /v2/ is the registry, at 600 kB/s; /token is dir/token.json for
- * joe with the password hunter2, and for a POST; /free that for everybody; /docker/ is the storage.
+ * nginx by https, one port for all of it: /v2/ is the registry, at 600 kB/s; /token is
+ * dir/token.json for joe with the password hunter2, and for a POST; /free that for everybody;
+ * /docker/ is the storage.
  */
 struct gate {
         pid_t pid;
         int port;
+        char server[32]; /* GATE:port */
+        char ca[WORLD_PATH];
         char config[WORLD_PATH];
         char log[WORLD_PATH]; /* "GET /v2/… 200 range=… auth=… body" */
 };
