@@ -30,7 +30,10 @@ struct source {
         bool renewed;                   /* the credential was refused, and another one is tried */
         struct cas_kept known;          /* etag and date of the bytes in force; no bytes */
         struct refresh_get get;
-        bool fresh; /* get.body waits to be looked at */
+        struct cas_kept came;        /* another version, with bytes, that is not in force (yet) */
+        bool is_news;                /* … and was not looked at */
+        bool is_copy;                /* … and is what was kept */
+        char why[FETCH_CATALOG_WHY]; /* … and was refused for this */
         int64_t due_ms;
         unsigned failures;
 
@@ -138,16 +141,16 @@ static void drop_pass(struct source *source)
         source->location = (struct fetch_location){0};
 }
 
-static void drop_fresh(struct source *source)
+static void drop_came(struct source *source)
 {
-        free(source->get.body.bytes);
-        source->get.body = (struct cas_kept){0};
-        source->fresh = false;
+        free(source->came.bytes);
+        source->came = (struct cas_kept){0};
+        source->is_news = false;
 }
 
-/* Puts a catalog in force that has what is fresh of `only`, or of all where that is NULL. */
-static int try_fresh(struct fetch_refresh *refresh, const struct source *only,
-                     char why[FETCH_CATALOG_WHY])
+/* Puts a catalog in force that has what came of `only`, or of all where that is NULL. */
+static int try_came(struct fetch_refresh *refresh, const struct source *only,
+                    char why[FETCH_CATALOG_WHY])
 {
         size_t count = refresh->config.count;
         _cleanup_free_ struct fetch_catalog_text *texts = calloc(count, sizeof(*texts));
@@ -162,10 +165,10 @@ static int try_fresh(struct fetch_refresh *refresh, const struct source *only,
                 const struct source *source = &refresh->sources[i];
                 struct fetch_catalog_text *text = &texts[source->text - refresh->config.texts];
 
-                if (!source->fresh || (only && only != source))
+                if (!source->came.bytes || (only && only != source))
                         continue;
-                text->bytes = source->get.body.bytes;
-                text->length = source->get.body.length;
+                text->bytes = source->came.bytes;
+                text->length = source->came.length;
         }
         r = fetch_catalog_parse(texts, count, &catalog, why);
         if (r == 0)
@@ -173,59 +176,122 @@ static int try_fresh(struct fetch_refresh *refresh, const struct source *only,
         return r;
 }
 
-/* What is fresh is in force: its bytes take the place of those before. */
-static void put_in_place(struct source *source, bool from_copy)
+/* 0; -errno: the cache's disk did not take it. */
+static int keep_copy(const struct source *source)
+{
+        const struct fetch_refresh *refresh = source->refresh;
+
+        if (source->is_copy || refresh->config.root < 0)
+                return 0;
+        return refresh->dir < 0 ? refresh->dir
+                                : cas_kept_write(refresh->dir, &source->name, &source->came);
+}
+
+/* What came is in force: its bytes take the place of those before. */
+static void put_in_place(struct source *source)
 {
         struct fetch_refresh *refresh = source->refresh;
-        struct cas_kept *body = &source->get.body;
-        int r =
-            from_copy || refresh->dir < 0 ? 0 : cas_kept_write(refresh->dir, &source->name, body);
+        int r = keep_copy(source);
 
         free(source->text->bytes);
-        source->text->bytes = body->bytes;
-        source->text->length = body->length;
-        body->bytes = NULL;
-        source->known = *body;
-        source->fresh = false;
-        succeed(source, !from_copy);
-        if (!from_copy)
+        source->text->bytes = source->came.bytes;
+        source->text->length = source->came.length;
+        source->came.bytes = NULL;
+        source->known = source->came;
+        drop_came(source);
+        succeed(source, !source->is_copy);
+        if (!source->is_copy)
                 tell(refresh, source, FETCH_CATALOG_FRESH, "");
         if (r < 0)
                 tell(refresh, source, FETCH_CATALOG_NOT_KEPT, strerror(-r));
 }
 
-/* All that came together, because two that changed may fit only so; else one by one. */
-static void take_fresh(struct fetch_refresh *refresh, bool from_copies)
+/* Of several that came, one that fits to what is in force; false: none does, each knows why. */
+static bool place_one(struct fetch_refresh *refresh)
 {
-        char why[FETCH_CATALOG_WHY];
-        size_t fresh = 0;
-        bool all;
-
-        for (size_t i = 0; i < refresh->count; i++)
-                fresh += refresh->sources[i].fresh;
-        if (fresh == 0)
-                return;
-        all = try_fresh(refresh, NULL, why) == 0;
         for (size_t i = 0; i < refresh->count; i++) {
                 struct source *source = &refresh->sources[i];
 
-                if (!source->fresh)
+                if (!source->came.bytes || try_came(refresh, source, source->why) < 0)
                         continue;
-                if (all || (fresh > 1 && try_fresh(refresh, source, why) == 0)) {
-                        put_in_place(source, from_copies);
-                } else {
-                        drop_fresh(source);
-                        fail(source, FETCH_CATALOG_REFUSED, why);
-                }
+                put_in_place(source);
+                return true;
         }
+        return false;
+}
+
+/* One that is right in itself waits for others that will come, since several that changed together
+ * may fit only so, and do not come at once. */
+static void refuse(struct source *source)
+{
+        struct fetch_catalog_text text = *source->text;
+        struct fetch_catalog *catalog = NULL;
+        char why[FETCH_CATALOG_WHY];
+
+        source->is_news = false;
+        fail(source, FETCH_CATALOG_REFUSED, source->why);
+        text.bytes = source->came.bytes;
+        text.length = source->came.length;
+        if (source->refresh->count > 1 && fetch_catalog_parse(&text, 1, &catalog, why) == 0)
+                fetch_catalog_free(catalog);
+        else
+                drop_came(source);
+}
+
+/* What came: all together, else one by one. */
+static void take_news(struct fetch_refresh *refresh)
+{
+        struct source *last = NULL;
+        size_t came = 0;
+        bool news = false;
+
+        for (size_t i = 0; i < refresh->count; i++) {
+                struct source *source = &refresh->sources[i];
+
+                news |= source->is_news;
+                came += source->came.bytes != NULL;
+                last = source->came.bytes ? source : last;
+        }
+        if (!news || !last)
+                return;
+
+        bool all = try_came(refresh, NULL, last->why) == 0;
+
+        for (size_t i = 0; all && i < refresh->count; i++)
+                if (refresh->sources[i].came.bytes)
+                        put_in_place(&refresh->sources[i]);
+        while (!all && came > 1 && place_one(refresh))
+                ;
+        for (size_t i = 0; i < refresh->count; i++)
+                if (refresh->sources[i].is_news)
+                        refuse(&refresh->sources[i]);
+}
+
+static bool is_body(const struct source *source, const char *bytes, size_t length)
+{
+        const struct cas_kept *body = &source->get.body;
+
+        return body->bytes && bytes && body->length == length &&
+               memcmp(body->bytes, bytes, length) == 0;
 }
 
 static bool same_as_before(const struct source *source)
 {
-        const struct cas_kept *body = &source->get.body;
+        return source->here && is_body(source, source->text->bytes, source->text->length);
+}
 
-        return source->here && body->length == source->text->length &&
-               memcmp(body->bytes, source->text->bytes, body->length) == 0;
+static bool same_as_refused(const struct source *source)
+{
+        return is_body(source, source->came.bytes, source->came.length);
+}
+
+static void take_body(struct source *source)
+{
+        drop_came(source);
+        source->came = source->get.body;
+        source->get.body = (struct cas_kept){0};
+        source->is_news = true;
+        source->is_copy = false;
 }
 
 /* Was the credential refused, and is there another one? It will be tried at once, once. */
@@ -261,16 +327,20 @@ static void take_answer(struct source *source)
                      get->cause.kind == FETCH_TOO_BIG ? FETCH_CATALOG_REFUSED
                                                       : FETCH_CATALOG_UNREACHABLE,
                      get->cause.text);
-        } else if (get->unchanged || (get->body.bytes && same_as_before(source))) {
-                drop_fresh(source);
+        } else if (get->unchanged || same_as_before(source)) {
+                drop_came(source);
                 if (succeed(source, true))
                         tell(source->refresh, source, FETCH_CATALOG_GOOD, "");
         } else if (!get->body.bytes) {
                 /* An empty SHA256SUMS lists nothing, but an empty answer is rather a mistake. */
                 fail(source, FETCH_CATALOG_REFUSED, "empty");
+        } else if (same_as_refused(source)) {
+                fail(source, FETCH_CATALOG_REFUSED, source->why);
         } else {
-                source->fresh = true;
+                take_body(source);
         }
+        free(get->body.bytes);
+        get->body = (struct cas_kept){0};
 }
 
 static void on_get_done(struct refresh_get *get)
@@ -352,7 +422,7 @@ static size_t take_ended(struct fetch_refresh *refresh)
                 running += source->running;
         }
         pthread_mutex_unlock(&refresh->lock);
-        take_fresh(refresh, false);
+        take_news(refresh);
         pthread_mutex_lock(&refresh->lock);
         return running;
 }
@@ -440,10 +510,11 @@ static void take_copies(struct fetch_refresh *refresh)
         for (size_t i = 0; i < refresh->count; i++) {
                 struct source *source = &refresh->sources[i];
 
-                source->fresh = cas_kept_read(refresh->dir, &source->name, FETCH_CATALOG_TEXT,
-                                              &source->get.body) == 0;
+                source->is_copy = source->is_news =
+                    cas_kept_read(refresh->dir, &source->name, FETCH_CATALOG_TEXT, &source->came) ==
+                    0;
         }
-        take_fresh(refresh, true);
+        take_news(refresh);
         for (size_t i = 0; i < refresh->count; i++)
                 refresh->sources[i].due_ms = 0;
 }
@@ -510,7 +581,7 @@ void fetch_refresh_free(struct fetch_refresh *refresh)
         if (!refresh)
                 return;
         for (size_t i = 0; i < refresh->count; i++)
-                drop_fresh(&refresh->sources[i]);
+                drop_came(&refresh->sources[i]);
         free(refresh->sources);
         cas_io_close_at(&refresh->dir);
         pthread_cond_destroy(&refresh->changed);

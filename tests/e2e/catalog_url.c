@@ -280,6 +280,62 @@ Test(catalog_url, beside_files_and_others_that_fail)
         world_end(&world);
 }
 
+/* A name that gets another digest in two catalogs at once: each of them alone contradicts what the
+ * other one said before, and they do not come at the same moment. */
+Test(catalog_url, two_that_change_together)
+{
+        struct world world;
+        char hex[HEX];
+        char other[HEX];
+        char url[2][256];
+
+        world_begin(&world);
+        world_asset(&world, 1000, hex);
+        world_asset(&world, 2000, other);
+        world_nginx(&world);
+        cr_assert_eq(world_shell("cd '%s' && echo '%s  a' | tee A.SUMS >B.SUMS", world.files, hex),
+                     0);
+        snprintf(url[0], sizeof(url[0]), "%s", url_of(&world, "A.SUMS"));
+        snprintf(url[1], sizeof(url[1]), "%s", url_of(&world, "B.SUMS"));
+        world_mount(&world, "--catalog", url[0], "--catalog", url[1], "--catalog-refresh", "1");
+        expect_names(&world, "a ");
+        cr_assert_eq(world_shell("cd '%s' && echo '%s  a' >next && echo >>next && mv next A.SUMS",
+                                 world.files, other),
+                     0);
+        expect_logged(&world, "event=catalog-refused");
+        cr_assert_eq(world_shell("cd '%1$s' && cp A.SUMS next && mv next B.SUMS && touch B.SUMS",
+                                 world.files),
+                     0);
+        for (int64_t end = now_ms() + SURELY_MS; now_ms() < end; sleep_ms(50))
+                if (world_shell("readlink '%s/by-name/a' | grep -q %s", world.mnt, other) == 0)
+                        break;
+        cr_expect_eq(world_shell("readlink '%s/by-name/a' | grep -q %s", world.mnt, other), 0);
+        cr_expect_eq(
+            world_shell("grep -q '\"catalog_stale\": false' '%s/.assetfs/status.json'", world.mnt),
+            0);
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* The cache takes no copy: it is said, and the catalog serves. */
+Test(catalog_url, not_kept)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_asset(&world, 1000, hex);
+        world_nginx(&world);
+        publish(&world, hex, "a", NULL);
+        cr_assert_eq(world_shell("mkdir -p '%1$s' && : >'%1$s/catalogs'", world.cache), 0);
+        world_give_cache(&world);
+        world_mount(&world, "--catalog", url_of(&world, "c.json"));
+        expect_names(&world, "a ");
+        expect_logged(&world, "event=catalog-not-kept");
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
 /* Without an end, and slow: neither keeps the mount, and the first is cut at the bound. */
 Test(catalog_url, endless_and_slow)
 {
@@ -287,6 +343,7 @@ Test(catalog_url, endless_and_slow)
         char hex[HEX];
         char endless[256];
         char slow[256];
+        char output[4096];
 
         world_begin(&world);
         world_asset(&world, 300000, hex);
@@ -297,6 +354,8 @@ Test(catalog_url, endless_and_slow)
                     world_url(&world, "ok"));
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
         expect_logged(&world, "larger than 64 MiB");
+        cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 0, "%s", output);
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
         world.threads = IDLE_THREADS;
         world_end(&world);
 }
