@@ -73,6 +73,34 @@ void fetch_cause_merge(struct fetch_cause *worst, const struct fetch_cause *othe
                 *worst = *other;
 }
 
+/* Behind a number of milliseconds or bytes, as curl counts them; NULL: there is none. */
+static const char *behind_amount(const char *text)
+{
+        static const char *const units[] = {" ms", " milliseconds", " bytes", " out of"};
+        const char *end = text + strspn(text, "0123456789");
+
+        for (size_t i = 0; end > text && i < sizeof(units) / sizeof(units[0]); i++)
+                if (strncmp(end, units[i], strlen(units[i])) == 0)
+                        return end;
+        return NULL;
+}
+
+bool fetch_cause_is_same_text(const char *one, const char *other)
+{
+        while (*one && *other) {
+                const char *behind_one = behind_amount(one);
+                const char *behind_other = behind_amount(other);
+
+                if (behind_one && behind_other) {
+                        one = behind_one;
+                        other = behind_other;
+                } else if (*one++ != *other++) {
+                        return false;
+                }
+        }
+        return *one == *other;
+}
+
 bool fetch_cause_is_sources(const struct fetch_cause *cause)
 {
         return cause->kind < FETCH_DISK || cause->claimed;

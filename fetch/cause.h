@@ -55,6 +55,9 @@ void fetch_cause_set_verdict(struct fetch_cause *cause, const struct cas_verdict
 /* Keeps in *worst what is to be reported of the two. */
 void fetch_cause_merge(struct fetch_cause *worst, const struct fetch_cause *other);
 
+/* Do both say the same, whatever times and amounts they name? */
+bool fetch_cause_is_same_text(const char *one, const char *other);
+
 /* Is the source to blame, so that the next source may do better? */
 bool fetch_cause_is_sources(const struct fetch_cause *cause);
 

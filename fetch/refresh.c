@@ -104,7 +104,7 @@ static void fail(struct source *source, enum fetch_refresh_event event, const ch
 
         pthread_mutex_lock(&refresh->lock);
 
-        bool same = strcmp(source->failure, why) == 0;
+        bool same = fetch_cause_is_same_text(source->failure, why);
 
         snprintf(source->failure, sizeof(source->failure), "%s", why);
         pthread_mutex_unlock(&refresh->lock);

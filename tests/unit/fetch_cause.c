@@ -141,3 +141,22 @@ Test(fetch_cause, fault_69_a_header_of_the_origin_forges_no_field)
         fetch_cause_set(&cause, FETCH_DENIED, "redirect: %s", "x\" errno=OK cause=\"\\");
         cr_expect_str_eq(cause.text, "redirect: x' errno=OK cause='?");
 }
+
+Test(fetch_cause, same_text_but_for_amounts)
+{
+        const char *one = "Failed to connect to h port 1 after 0 ms: Connection refused";
+
+        cr_expect(fetch_cause_is_same_text(one, one));
+        cr_expect(fetch_cause_is_same_text(
+            one, "Failed to connect to h port 1 after 1234 ms: Connection refused"));
+        cr_expect(fetch_cause_is_same_text(
+            "Operation timed out after 600001 milliseconds with 5 out of 77 bytes received",
+            "Operation timed out after 600013 milliseconds with 12 out of 77 bytes received"));
+        cr_expect_not(fetch_cause_is_same_text(
+            one, "Failed to connect to h port 2 after 0 ms: Connection refused"));
+        cr_expect_not(fetch_cause_is_same_text("HTTP 401", "HTTP 403"));
+        cr_expect_not(fetch_cause_is_same_text("c.json:12: x", "c.json:13: x"));
+        cr_expect_not(fetch_cause_is_same_text("", one));
+        cr_expect_not(fetch_cause_is_same_text("after 0 ms", "after 0 ms "));
+        cr_expect_not(fetch_cause_is_same_text("after 0 ms", "after ms"));
+}
