@@ -75,9 +75,16 @@ void fs_memory_detach(struct fs_memory *memory)
 
 void fs_kill_point(struct fs_memory *memory)
 {
-        const char *at = getenv("ASSETFS_KILL_AT");
+        const char *first = getenv("ASSETFS_KILL_AT");
+        const char *every = getenv("ASSETFS_KILL_EVERY");
 
-        if (at && atomic_fetch_add(&memory->kill_points, 1) + 1 == (uint32_t)atoi(at))
+        if (!first || !every)
+                return;
+
+        uint32_t point = atomic_fetch_add(&memory->kill_points, 1) + 1;
+        uint32_t at = (uint32_t)atoi(first);
+
+        if (point >= at && (point - at) % (uint32_t)atoi(every) == 0)
                 kill(getpid(), SIGKILL);
 }
 #endif

@@ -136,9 +136,9 @@ Test(worker, fault_47_killed_200_times_under_load)
         kill_under_load(ON, 200);
 }
 
-Test(worker, fault_47_killed_200_times_under_load_without_passthrough)
+Test(worker, fault_47_killed_100_times_under_load_without_passthrough)
 {
-        kill_under_load(OFF, 200);
+        kill_under_load(OFF, 100);
 }
 
 Test(worker, fault_47_a_hundred_blocked_openers_do_not_notice)
@@ -270,15 +270,21 @@ static int use_everything(const struct world *world, const char *first, const ch
         return strcmp(world_xattr(path, "user.assetfs.state"), "cached") == 0 ? 0 : __LINE__;
 }
 
-/* One daemon for each point at which a worker may be killed, until none is left. */
-static void kill_at_every_point(const char *passthrough)
+/* Far more than the points that a request passes once more after a death. */
+#define EVERY 57
+
+/* A worker is killed at each point at which one may be: every 57th of them in one daemon's life,
+ * beginning with the first, the second and so on in the next ones', or each `step`th of these from
+ * a random one on. */
+static void kill_at_points(const char *passthrough, int step)
 {
         const char *killable = getenv("ASSETFS_KILLABLE");
         struct world world;
         char first[HEX];
         char second[HEX];
+        char number[16];
+        int lives = 0;
         int deaths;
-        int point = 0;
 
         cr_assert(killable, "ASSETFS_KILLABLE names the binary");
         world_use_binary(killable);
@@ -286,34 +292,35 @@ static void kill_at_every_point(const char *passthrough)
         world_asset(&world, SMALL, first);
         world_asset(&world, 1000, second);
         world_origin(&world);
-        do {
-                char number[16];
+        snprintf(number, sizeof(number), "%d", EVERY);
+        setenv("ASSETFS_KILL_EVERY", number, 1);
+        for (int point = 1 + getpid() % step; point <= EVERY; point += step) {
                 int line;
 
-                point += SLOW_BUILD ? 5 : 1;
                 snprintf(number, sizeof(number), "%d", point);
                 setenv("ASSETFS_KILL_AT", number, 1);
-                deaths = world_logged(&world, "signal=KILL");
                 world_mount(&world, "--origin", world_url(&world, "ok"), passthrough);
                 line = use_everything(&world, first, second);
-                cr_assert_eq(line, 0, "killed at point %d: line %d", point, line);
+                cr_assert_eq(line, 0, "killed from point %d on: line %d", point, line);
                 world_unmount(&world);
-                deaths = world_logged(&world, "signal=KILL") - deaths;
                 cr_assert_eq(world_shell("rm -rf '%s'", world.cache), 0);
-        } while (deaths > 0 && point < 1000);
-        cr_expect_gt(point, 50, "only %d points", point);
-        cr_log_info("%d points", point);
+                lives++;
+        }
+        deaths = world_logged(&world, "signal=KILL");
+        cr_expect_gt(deaths, 2 * lives, "only %d deaths in %d lives", deaths, lives);
+        cr_log_info("%d deaths in %d lives", deaths, lives);
         world_end(&world);
 }
 
 Test(worker, fault_47_killed_at_every_point, .timeout = 300)
 {
-        kill_at_every_point(ON);
+        kill_at_points(ON, SLOW_BUILD ? 5 : 1);
 }
 
-Test(worker, fault_47_killed_at_every_point_without_passthrough, .timeout = 300)
+/* Most of them are the same here: a third, another one each time. */
+Test(worker, fault_47_killed_at_points_without_passthrough, .timeout = 300)
 {
-        kill_at_every_point(OFF);
+        kill_at_points(OFF, SLOW_BUILD ? 5 : 3);
 }
 
 Test(worker, fault_49_supervisor_killed)
@@ -366,60 +373,70 @@ static pid_t thread_named(pid_t pid, const char *name)
         return atoi(text);
 }
 
-/* The strace that holds a thread; 0: none. */
-static pid_t holder;
-
-/* Makes the worker useless in some way, and waits until another one serves. An opener that is
- * parked before and one that comes after get their file. */
-static void expect_replaced(void wedge(const struct world *world, pid_t worker), const char *words)
-{
+/* A worker that is made useless in some way, while somebody waits. */
+struct wedged {
+        void (*wedge)(struct wedged *wedged, pid_t worker);
+        const char *words; /* of the supervisor, when it sees it */
         struct world world;
         struct opener before;
         struct opener after;
+        pid_t worker;
+        pid_t holder; /* the strace that holds a thread; 0: none */
+};
+
+static void wedge_it(struct wedged *wedged)
+{
+        struct world *world = &wedged->world;
         char hex[HEX];
         char other[HEX];
-        pid_t worker;
 
-        world_begin(&world);
-        world_asset(&world, SIZE, hex);
-        world_asset(&world, SIZE, other);
-        world_origin(&world);
-        world_mount(&world, "--origin", world_url(&world, "gate"));
-        opener_start(&before, world_path(&world, hex));
-        opener_parked(&before);
-        worker = world_worker(&world);
-        wedge(&world, worker);
+        world_begin(world);
+        world_asset(world, SIZE, hex);
+        world_asset(world, SIZE, other);
+        world_origin(world);
+        world_mount(world, "--origin", world_url(world, "gate"));
+        opener_start(&wedged->before, world_path(world, hex));
+        opener_parked(&wedged->before);
+        wedged->worker = world_worker(world);
+        wedged->wedge(wedged, wedged->worker);
         sleep_ms(200);
-        opener_start(&after, world_path(&world, other));
-        for (int i = 0; i < 1200 && !world_logged(&world, words); i++)
-                sleep_ms(50);
-        cr_expect_eq(world_logged(&world, words), 1, "no '%s'", words);
-        if (holder) {
-                /* It would also hold the dead thread back. */
-                kill(holder, SIGKILL);
-                waitpid(holder, NULL, 0);
-        }
-        world_next_worker(&world, worker);
-        world_open_gate(&world);
-        cr_expect_eq(opener_result(&before, SURELY_MS), 0);
-        cr_expect_eq(opener_result(&after, SURELY_MS), 0);
-        world_end(&world);
+        opener_start(&wedged->after, world_path(world, other));
 }
 
-static void stop_it(const struct world *world, pid_t worker)
+/* Another one serves. An opener that was parked before and one that came after get their file. */
+static void expect_replaced(struct wedged *wedged)
 {
-        (void)world;
+        struct world *world = &wedged->world;
+
+        for (int i = 0; i < 1200 && !world_logged(world, wedged->words); i++)
+                sleep_ms(50);
+        cr_expect_eq(world_logged(world, wedged->words), 1, "no '%s'", wedged->words);
+        if (wedged->holder) {
+                /* It would also hold the dead thread back. */
+                kill(wedged->holder, SIGKILL);
+                waitpid(wedged->holder, NULL, 0);
+        }
+        world_next_worker(world, wedged->worker);
+        world_open_gate(world);
+        cr_expect_eq(opener_result(&wedged->before, SURELY_MS), 0);
+        cr_expect_eq(opener_result(&wedged->after, SURELY_MS), 0);
+        world_end(world);
+}
+
+static void stop_it(struct wedged *wedged, pid_t worker)
+{
+        (void)wedged;
         kill(worker, SIGSTOP);
 }
 
 /* strace holds the thread in a system call. */
-static void hold(pid_t thread, const char *call)
+static void hold(struct wedged *wedged, pid_t thread, const char *call)
 {
         char number[16];
         char inject[64];
 
-        holder = fork();
-        if (holder == 0) {
+        wedged->holder = fork();
+        if (wedged->holder == 0) {
                 prctl(PR_SET_PDEATHSIG, SIGKILL);
                 snprintf(number, sizeof(number), "%d", thread);
                 snprintf(inject, sizeof(inject), "inject=%s:delay_enter=60s", call);
@@ -427,40 +444,39 @@ static void hold(pid_t thread, const char *call)
                        (char *)NULL);
                 _exit(127);
         }
-        cr_assert_gt(holder, 0);
+        cr_assert_gt(wedged->holder, 0);
         sleep_ms(500);
-        cr_assert_eq(waitpid(holder, NULL, WNOHANG), 0, "strace does not hold it");
+        cr_assert_eq(waitpid(wedged->holder, NULL, WNOHANG), 0, "strace does not hold it");
 }
 
-static void hold_a_request(const struct world *world, pid_t worker)
+static void hold_a_request(struct wedged *wedged, pid_t worker)
 {
         struct opener victim;
 
-        hold(thread_named(worker, "requests"), "writev");
+        hold(wedged, thread_named(worker, "requests"), "writev");
         /* One of the threads takes one of these. */
         for (int i = 0; i < 20; i++)
-                opener_start(&victim, world_path(world, "by-name"));
+                opener_start(&victim, world_path(&wedged->world, "by-name"));
 }
 
-static void hold_the_loop(const struct world *world, pid_t worker)
+static void hold_the_loop(struct wedged *wedged, pid_t worker)
 {
-        (void)world;
-        hold(thread_named(worker, "transfers"), "poll");
+        hold(wedged, thread_named(worker, "transfers"), "poll");
 }
 
-Test(worker, fault_50_worker_stopped)
+/* Beside each other: each takes the time after which a worker counts as stuck. */
+Test(worker, fault_50_stopped_a_request_stuck_the_transfers_stuck)
 {
-        expect_replaced(stop_it, "event=stuck");
-}
+        static struct wedged wedged[] = {
+            {.wedge = stop_it, .words = "event=stuck"},
+            {.wedge = hold_a_request, .words = "a request was neither answered nor parked"},
+            {.wedge = hold_the_loop, .words = "the transfer loop does not turn"},
+        };
 
-Test(worker, fault_50_one_request_thread_stuck)
-{
-        expect_replaced(hold_a_request, "a request was neither answered nor parked");
-}
-
-Test(worker, fault_50_transfer_loop_stuck)
-{
-        expect_replaced(hold_the_loop, "the transfer loop does not turn");
+        for (size_t i = 0; i < 3; i++)
+                wedge_it(&wedged[i]);
+        for (size_t i = 0; i < 3; i++)
+                expect_replaced(&wedged[i]);
 }
 
 /* A limit of memory that is shared with somebody greedy: the kernel picks the worker. */
@@ -489,7 +505,7 @@ static void out_of_memory(const char *passthrough)
                                  world_worker(&world)),
                      0);
         load_start(&load, &world);
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < 5 && deaths < 2; i++) {
                 worker = world_worker(&world);
                 /* Four of them, in step, so that none is as large as what the worker counts for;
                  * they take what there is until it is gone. */
