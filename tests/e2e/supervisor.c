@@ -282,8 +282,15 @@ Test(supervisor, silent_client_does_not_hold_the_control_socket)
         sleep_ms(300);
         cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 1);
         cr_expect(strstr(output, "busy"), "%s", output);
-        sleep_ms(3500);
-        cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 0, "%s", output);
+
+        /* It is let go after a few seconds. */
+        int64_t deadline = now_ms() + SURELY_MS / 2;
+        int status;
+
+        while ((status = world_run(output, sizeof(output), "reload", world.mnt)) == 1 &&
+               strstr(output, "busy") && now_ms() < deadline)
+                sleep_ms(100);
+        cr_expect_eq(status, 0, "%s", output);
         kill(silent, SIGKILL);
         waitpid(silent, NULL, 0);
         world_end(&world);
@@ -558,7 +565,7 @@ Test(supervisor, fault_76_lookups_without_end, .timeout = 600)
 {
         enum { PROCESSES = 2 };
         const char *number = getenv("ASSETFS_LOOKUPS");
-        int lookups = number ? atoi(number) : SLOW_BUILD ? 80000 : 300000;
+        int lookups = number ? atoi(number) : SLOW_BUILD ? 80000 : 200000;
         struct world world;
         struct opener parked;
         char hit[HEX];
