@@ -393,14 +393,16 @@ Test(fetch_catalog, one_digest_under_20000_names_has_bounded_urls)
 
 Test(fetch_catalog, fault_63_100000_assets_load_in_time)
 {
+        if (SLOW_BUILD)
+                cr_skip_test("its time is not measured, and one more is refused elsewhere");
         for (int json = 0; json < 2; json++) {
                 write_assets(FETCH_CATALOG_ASSETS, json);
 
                 int64_t start = processor_ms();
                 struct fetch_catalog *catalog = load_file();
 
-                cr_expect(SLOW_BUILD || processor_ms() - start < 3000, "%ld ms",
-                          (long)(processor_ms() - start));
+                cr_expect_lt(processor_ms() - start, 3000, "%ld ms",
+                             (long)(processor_ms() - start));
                 cr_expect_eq(fetch_catalog_asset_count(catalog), FETCH_CATALOG_ASSETS);
                 cr_expect_eq(fetch_catalog_name_count(catalog), FETCH_CATALOG_ASSETS);
                 cr_expect_eq(named(catalog, "n77777")->digest.bytes[31], 77777 & 255);

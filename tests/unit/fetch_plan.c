@@ -13,6 +13,7 @@ TestSuite(fetch_plan, .timeout = 20);
 
 #define RETRIES  3
 #define PATIENCE 60000
+#define SEEDS    (SLOW_BUILD ? 4000 : 20000)
 
 static struct fetch_plan plan_of(size_t count)
 {
@@ -519,7 +520,7 @@ Test(fetch_plan, whatever_happens_it_ends)
 {
         unsigned longest = 0;
 
-        for (uint64_t seed = 0; seed < 20000; seed++) {
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
                 size_t sources = 1 + seed % 5;
                 struct life life = {.plan = plan_of(sources), .state = seed << 32};
                 struct fetch_cause cause = {0};
@@ -537,7 +538,7 @@ Test(fetch_plan, whatever_happens_it_ends)
 
 Test(fetch_plan, trickles_end_too)
 {
-        for (uint64_t seed = 0; seed < 20000; seed++) {
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
                 size_t sources = 1 + seed % 5;
                 struct life life = {.plan = plan_of(sources), .state = seed << 32};
 
