@@ -5,7 +5,6 @@
 #include "fetch/adc.h"
 
 #include "cas/io.h"
-#include "fetch/auth.h"
 #include "fetch/jwt.h"
 #include "fetch/url.h"
 
@@ -131,8 +130,8 @@ int fetch_adc_parse(const char *text, struct fetch_adc *ret, const char **ret_wh
         return why ? -EINVAL : r;
 }
 
-bool fetch_adc_load(const char *path, struct fetch_adc *ret, struct stat *ret_seen,
-                    struct fetch_cause *cause)
+bool fetch_adc_load(const struct fetch_auth_opener *opener, const char *path, struct fetch_adc *ret,
+                    struct stat *ret_seen, struct fetch_cause *cause)
 {
         const char *why = "out of memory";
         char *text;
@@ -142,7 +141,7 @@ bool fetch_adc_load(const char *path, struct fetch_adc *ret, struct stat *ret_se
                 fetch_cause_set(cause, FETCH_DENIED, "credentials %s: not an absolute path", path);
                 return false;
         }
-        text = fetch_auth_read_file("credentials", path, ret_seen, cause);
+        text = fetch_auth_read_file_by(opener, "credentials", path, ret_seen, cause);
         if (!text)
                 return false;
         r = fetch_adc_parse(text, ret, &why);

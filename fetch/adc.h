@@ -11,6 +11,7 @@
 #ifndef FETCH_ADC_H
 #define FETCH_ADC_H
 
+#include "fetch/auth.h"
 #include "fetch/cause.h"
 
 #include <stdbool.h>
@@ -41,9 +42,10 @@ char *fetch_adc_path(bool *ret_named);
  * nothing to be freed. */
 int fetch_adc_parse(const char *text, struct fetch_adc *ret, const char **ret_why);
 
-/* Reads and parses; false after the cause was set to FETCH_DENIED. *ret_seen is the file's stat. */
-bool fetch_adc_load(const char *path, struct fetch_adc *ret, struct stat *ret_seen,
-                    struct fetch_cause *cause);
+/* Reads and parses; false after the cause was set to FETCH_DENIED. *ret_seen is the file's stat.
+ * `opener` may be NULL. */
+bool fetch_adc_load(const struct fetch_auth_opener *opener, const char *path, struct fetch_adc *ret,
+                    struct stat *ret_seen, struct fetch_cause *cause);
 
 /* The body of the POST to token_uri (application/x-www-form-urlencoded), a secret; the caller
  * frees it. `now_s` is the time of day. -ENOMEM; -EINVAL and why (a fixed string): a bad key. */

@@ -31,22 +31,24 @@
 struct auth_gs {
         struct fetch_auth auth;
         struct http_loop *loop;
+        const struct fetch_auth_opener *opener; /* or NULL */
         bool wants_token;   /* an anonymous pass was refused, and there was a token */
         int64_t expires_ms; /* of the last token */
         bool by_file;       /* that was asked for with a file, … */
         struct stat seen;   /* … which was this one */
 };
 
-/* Is the credentials' file, where one was used, still that one? One that is away for the moment
- * makes no token worse. */
+/* Is the credentials' file still the one that was used, or is there still none? */
 static bool is_same_file(const struct auth_gs *gs)
 {
         bool named;
         _cleanup_free_ char *path = fetch_adc_path(&named);
         struct stat st;
 
-        return !path || stat(path, &st) < 0 ||
-               (gs->by_file && !fetch_auth_has_changed(path, &gs->seen));
+        if (gs->by_file)
+                return path &&
+                       !fetch_auth_has_changed_by(named ? gs->opener : NULL, path, &gs->seen);
+        return !path || stat(path, &st) < 0;
 }
 
 static bool is_fresh(struct fetch_auth *auth, const struct fetch_auth_pass *pass)
@@ -109,15 +111,16 @@ static bool ask_endpoint(struct auth_gs *gs, const struct fetch_adc *adc, const 
         return ok;
 }
 
-static bool ask_by_file(struct auth_gs *gs, const char *path, const atomic_bool *cancelled,
-                        char **ret_token, int64_t *ret_life_s, struct fetch_cause *cause)
+static bool ask_by_file(struct auth_gs *gs, const struct fetch_auth_opener *opener,
+                        const char *path, const atomic_bool *cancelled, char **ret_token,
+                        int64_t *ret_life_s, struct fetch_cause *cause)
 {
         struct fetch_adc adc;
         bool ok;
 
         gs->by_file = true;
         gs->seen = (struct stat){0};
-        if (!fetch_adc_load(path, &adc, &gs->seen, cause))
+        if (!fetch_adc_load(opener, path, &adc, &gs->seen, cause))
                 return false;
         ok = ask_endpoint(gs, &adc, path, cancelled, ret_token, ret_life_s, cause);
         fetch_adc_free(&adc);
@@ -167,7 +170,8 @@ static bool ask_token(struct auth_gs *gs, const atomic_bool *cancelled, char **r
 
         /* What the worker's user cannot even look for is, as a rule, another user's. */
         if (path && (named || stat(path, &st) == 0))
-                return ask_by_file(gs, path, cancelled, ret_token, ret_life_s, cause);
+                return ask_by_file(gs, named ? gs->opener : NULL, path, cancelled, ret_token,
+                                   ret_life_s, cause);
         return ask_metadata(gs, path, cancelled, ret_token, ret_life_s, cause);
 }
 
@@ -221,8 +225,8 @@ static void destroy(struct fetch_auth *auth)
         free(auth);
 }
 
-int fetch_auth_of_gs(struct http_loop *loop, const char *url, const char *http_url,
-                     struct fetch_auth **ret)
+int fetch_auth_of_gs(struct http_loop *loop, const struct fetch_auth_opener *opener,
+                     const char *url, const char *http_url, struct fetch_auth **ret)
 {
         static const struct fetch_auth_kind kind = {is_fresh, make, destroy};
         struct auth_gs *gs = calloc(1, sizeof(*gs));
@@ -233,6 +237,7 @@ int fetch_auth_of_gs(struct http_loop *loop, const char *url, const char *http_u
                 return -ENOMEM;
         }
         gs->loop = loop;
+        gs->opener = opener;
         *ret = &gs->auth;
         return 0;
 }

@@ -36,7 +36,8 @@ int fetch_new(const struct fetch_config *config, struct fetch **ret)
         fetch->config = *config;
 
         const struct fetch_settings settings = {config->origins.list, config->origins.count,
-                                                config->refresh.origins, config->refresh.count};
+                                                config->refresh.origins, config->refresh.count,
+                                                config->opener};
         int r = http_loop_new(&config->http, &fetch->loop);
 
         if (r == 0)

@@ -50,6 +50,8 @@ struct fetch_config {
         struct http_config http;
         enum cas_verify verify; /* what is hashed before it is served */
         struct fetch_refresh_config refresh;
+        /* As of fetch_settings. */
+        const struct fetch_auth_opener *opener;
         uint64_t bound;         /* bytes an asset may have */
         size_t memory;          /* bytes, of all flights' buffers together */
         unsigned max_downloads; /* at once */

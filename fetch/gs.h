@@ -14,8 +14,9 @@ int fetch_gs_check(const char *url, const char **ret_why);
  * fetch_url_encode_name() has it. The caller frees it. NULL without memory. */
 char *fetch_gs_url(const struct fetch_origin *settings, const char *url);
 
-/* The credential of the bucket that `http_url`, by fetch_gs_url(), is in; `url` is copied. */
-int fetch_auth_of_gs(struct http_loop *loop, const char *url, const char *http_url,
-                     struct fetch_auth **ret);
+/* The credential of the bucket that `http_url`, by fetch_gs_url(), is in. `opener` opens what
+ * $GOOGLE_APPLICATION_CREDENTIALS names; or NULL. */
+int fetch_auth_of_gs(struct http_loop *loop, const struct fetch_auth_opener *opener,
+                     const char *url, const char *http_url, struct fetch_auth **ret);
 
 #endif

@@ -130,7 +130,8 @@ static int auth_of(const struct fetch_locator *locator, const struct fetch_origi
                 return fetch_auth_of_files(http_url, &settings->files, ret);
         switch (fetch_url_scheme(url)) {
         case FETCH_SCHEME_GS:
-                return fetch_auth_of_gs(locator->loop, url, http_url, ret);
+                return fetch_auth_of_gs(locator->loop, locator->settings.opener, url, http_url,
+                                        ret);
         case FETCH_SCHEME_S3:
                 return fetch_auth_of_s3(settings, locator->loop, url, http_url, ret);
         default:

@@ -35,6 +35,7 @@ struct fetch_settings {
         size_t origin_count;
         const struct fetch_origin *catalogs; /* of catalogs by URL; others are passed over */
         size_t catalog_count;
+        const struct fetch_auth_opener *opener; /* of files that the environment names; or NULL */
 };
 
 /* Asks nobody and opens nothing. -ENOMEM. */

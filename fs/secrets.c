@@ -26,23 +26,35 @@ int fs_secrets_name(const char *path, struct cas_digest *ret)
         return r;
 }
 
+static int add(struct fs_secrets *secrets, const char *path)
+{
+        struct fs_secret *secret = &secrets->all[secrets->count];
+        int r = fs_secrets_name(path, &secret->name);
+
+        if (r == 0 && !(secret->path = strdup(path)))
+                r = -ENOMEM;
+        secrets->count += r == 0;
+        return r;
+}
+
 static int add_files(struct fs_secrets *secrets, const struct fetch_auth_files *files)
 {
         const char *const paths[] = {files->token_file, files->netrc_file, files->client_cert,
                                      files->client_key};
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < sizeof(paths) / sizeof(paths[0]); i++) {
-                struct fs_secret *secret = &secrets->all[secrets->count];
-
-                if (!paths[i])
-                        continue;
-                r = fs_secrets_name(paths[i], &secret->name);
-                if (r == 0 && !(secret->path = strdup(paths[i])))
-                        r = -ENOMEM;
-                secrets->count += r == 0;
-        }
+        for (size_t i = 0; r == 0 && i < sizeof(paths) / sizeof(paths[0]); i++)
+                if (paths[i])
+                        r = add(secrets, paths[i]);
         return r;
+}
+
+/* The environment is the worker's too, and was there before it. */
+static int add_environment(struct fs_secrets *secrets)
+{
+        const char *path = getenv("GOOGLE_APPLICATION_CREDENTIALS");
+
+        return path && *path == '/' ? add(secrets, path) : 0;
 }
 
 int fs_secrets_read(struct fs_secrets *secrets, const struct fs_options *options, int config_fd)
@@ -57,6 +69,8 @@ int fs_secrets_read(struct fs_secrets *secrets, const struct fs_options *options
                 r = add_files(secrets, &now.origins[i].files);
         for (size_t i = 0; r == 0 && i < now.catalog_count; i++)
                 r = add_files(secrets, &now.catalog_origins[i].files);
+        if (r == 0)
+                r = add_environment(secrets);
         fs_options_free(&now);
         return r;
 }

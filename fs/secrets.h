@@ -1,7 +1,7 @@
 /*
  * Credential files that are root's alone, as systemd's LoadCredential= makes them: the supervisor
- * opens them for a worker, which names none but sends the SHA-256 of a path. What the
- * configuration does not name as a credential is not opened.
+ * opens them for a worker, which names none but sends the SHA-256 of a path. What neither the
+ * configuration nor $GOOGLE_APPLICATION_CREDENTIALS names as a credential is not opened.
  *
  * Who can change what a path leads to could so have any file of root's. Hence on the way there all
  * is root's or ours, nobody else writes to it, and no link is followed.
@@ -16,7 +16,7 @@
 #include "cas/digest.h"
 #include "fs/options.h"
 
-#define FS_SECRETS_MAX (4 * (FS_ORIGINS_MAX + FS_CATALOGS_MAX))
+#define FS_SECRETS_MAX (4 * (FS_ORIGINS_MAX + FS_CATALOGS_MAX) + 1)
 
 struct fs_secret {
         struct cas_digest name; /* of the path */

@@ -329,6 +329,7 @@ static int start_fetch(struct worker *worker)
                         .may_prune = !atomic_load(&worker->memory->trying),
                         .interval_s = options->catalog_refresh,
                         .report = fs_catalogs_log},
+            .opener = &worker->opener,
             .bound = options->max_asset_size,
             .memory = memory_for(options->max_downloads),
             .max_downloads = options->max_downloads,

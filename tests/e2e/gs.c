@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -259,6 +260,7 @@ static void write_other_keys(const struct storage *it)
                    "{\"type\": \"authorized_user\", \"client_id\": \"an id\", \"client_secret\": "
                    "\"a&b\", \"refresh_token\": \"1//c\", \"token_uri\": \"http://%s/token\"}",
                    it->metadata);
+        cr_assert_eq(chmod(path, 0400), 0, "root's alone");
         snprintf(path, sizeof(path), "%s/foreign.json", it->world.dir);
         world_text(path, "{\"type\": \"external_account\"}");
 }

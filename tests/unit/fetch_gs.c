@@ -93,7 +93,7 @@ Test(fetch_gs, no_token_by_http_to_others)
         struct fetch_auth *auth;
         struct fetch_auth_pass *pass;
 
-        cr_assert_eq(fetch_auth_of_gs(NULL, "gs://bucket/a", url, &auth), 0);
+        cr_assert_eq(fetch_auth_of_gs(NULL, NULL, "gs://bucket/a", url, &auth), 0);
         pass = fetch_auth_take(auth, NULL, &cause);
         cr_assert(pass);
         cr_expect_null(pass->authorization, "anonymous first");

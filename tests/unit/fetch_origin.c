@@ -29,7 +29,7 @@ static struct fetch_catalogs *catalogs_with(const char *text)
 
 static struct fetch_locator *locator_of(const struct fetch_origin *list, size_t count)
 {
-        const struct fetch_settings settings = {list, count, NULL, 0};
+        const struct fetch_settings settings = {list, count, NULL, 0, NULL};
         struct fetch_locator *locator = NULL;
 
         cr_assert_eq(fetch_locator_new(&settings, NULL, &locator), 0);

@@ -100,9 +100,14 @@ Test(fs_secrets, of_the_configuration)
         scratch_write("node.conf", text, strlen(text));
         cr_assert_eq(fs_options_parse(4, argv, &options), 0);
         cr_assert_eq(fs_kept_config_make(&options, &kept), 0);
+        unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
         cr_assert_eq(fs_secrets_read(&secrets, &options, kept.fd), 0);
         cr_assert_eq(fs_secrets_read(&secrets, &options, kept.fd), 0, "anew");
         cr_expect_eq(secrets.count, 4);
+        setenv("GOOGLE_APPLICATION_CREDENTIALS", scratch_at("gs.json").text, 1);
+        cr_assert_eq(fs_secrets_read(&secrets, &options, kept.fd), 0);
+        scratch_write("gs.json", "g", 1);
+        cr_expect(says(open_named(scratch_at("gs.json").text), "g"));
         scratch_write("netrc", "n", 1);
         cr_expect(says(open_named(scratch_at("netrc").text), "n"));
         cr_expect_eq(open_named(config), -EPERM);
