@@ -283,6 +283,7 @@ Test(gs, fault_20_credentials_of_a_file)
 {
         struct storage it;
         char hex[5 + SPARE][HEX];
+        struct stat st;
         int refused;
 
         begin(&it);
@@ -303,12 +304,14 @@ Test(gs, fault_20_credentials_of_a_file)
         use_key(&it, "right.json");
         open_one_of(&it, hex + 5, SPARE);
         refused = lines(&it, "gs.log", REFUSED);
+        cr_expect_eq(stat(world_path(&it.world, hex[1]), &st), 0, "the size is asked with it too");
+        cr_expect_eq(st.st_size, 1000);
         cr_expect_eq(world_open(world_path(&it.world, hex[1])), 0);
         cr_expect_eq(lines(&it, "tokens.log", "^gave jwt"), 1, "one for all");
         use_key(&it, "user.json");
         cr_expect_eq(world_open(world_path(&it.world, hex[2])), 0);
         cr_expect_eq(lines(&it, "tokens.log", "^gave refresh"), 1);
-        cr_expect_eq(lines(&it, "gs.log", " 200 auth=Bearer token-[0-9]+\\. "), 3);
+        cr_expect_eq(lines(&it, "gs.log", "^GET .* 200 auth=Bearer token-[0-9]+\\. "), 3);
         use_key(&it, "foreign.json");
         cr_expect_eq(world_open(world_path(&it.world, hex[3])), EACCES);
         cr_expect_eq(world_logged(&it.world, "external_account is not supported"), 1);
@@ -392,13 +395,16 @@ Test(gs, fault_20_tokens_of_the_metadata_server)
         begin(&it);
         for (int i = 0; i < ALL; i++)
                 world_asset(&it.world, i == MANY + 1 ? 600000 : 1000, hex[i]);
-        snprintf(catalog, sizeof(catalog), "%s/catalog.json", it.world.dir);
+        snprintf(catalog, sizeof(catalog), "%s/c.json", it.world.files);
         write_catalog(catalog, hex);
         setenv("GCE_METADATA_HOST", it.metadata, 1);
-        world_mount(&it.world, "--catalog", catalog, "--retries=2");
+        world_mount(&it.world, "--catalog", "gs://private/c.json", "--retries=2");
+        expect_name(&it.world, "0");
         expect_one_for_all(&it, hex);
         cr_expect_eq(world_open(world_path(&it.world, hex[MANY])), 0);
         expect_renewed(&it, hex + MANY + 2, SHORT_LIVED);
+
+        cr_expect_eq(lines(&it, "gs.log", "/private/.*" REFUSED), 1, "of the catalog");
 
         /* Good for one more request, which is cut. */
         knob(&it, "uses", lines(&it, "gs.log", "/short/.* 20[06] auth=Bearer") + 1);
@@ -407,5 +413,6 @@ Test(gs, fault_20_tokens_of_the_metadata_server)
         cr_expect_eq(lines(&it, "gs.log", "/short/.* 200 auth=Bearer"), 2);
         cr_expect_eq(lines(&it, "gs.log", "/short/.* 206 auth=Bearer.* range=bytes=[1-9]"), 2);
         cr_expect_eq(world_logged(&it.world, "token-"), 0, "no token in the log");
+        it.world.threads = 11; /* one for catalogs by URL */
         end(&it);
 }
