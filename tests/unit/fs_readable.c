@@ -164,7 +164,7 @@ Test(fs_readable, as_many_as_there_can_be)
         cr_assert_eq(fs_readable_find(&options, &readable), 0);
         while (readable.paths[count])
                 count++;
-        cr_expect_eq(count, FS_CATALOGS_MAX + FS_ORIGINS_MAX + 6);
+        cr_expect_eq(count, FS_CATALOGS_MAX + FS_ORIGINS_MAX + 7);
         fs_readable_free(&readable);
 }
 
