@@ -16,6 +16,7 @@
 #define INSTANCE_IPV4 "http://169.254.169.254"
 #define INSTANCE_IPV6 "http://[fd00:ec2::254]"
 #define TASK_AGENT    "http://169.254.170.2"
+#define DIRECTLY      "" /* no proxy: what is beside us is somebody else beside the proxy */
 
 static const char *environment(const char *name)
 {
@@ -145,16 +146,15 @@ enum aws_found aws_keys_of_role(const struct aws_asker *asker, const struct aws_
         return found;
 }
 
-/* Whom the container's token may be sent to without https: this machine, and the addresses of
- * AWS's own agents. */
+/* Is it this machine, or one of AWS's own agents? To them the container's token is sent without
+ * https, and by no proxy. */
 static bool is_agents(const char *url)
 {
-        static const char *const agents[] = {TASK_AGENT, "http://169.254.170.23",
-                                             "http://[fd00:ec2::23]"};
+        static const char *const agents[] = {
+            TASK_AGENT,         "http://169.254.170.23", "http://[fd00:ec2::23]",
+            "http://127.0.0.1", "http://[::1]",          "http://localhost"};
         char server[256];
 
-        if (fetch_auth_is_private(url))
-                return true;
         fetch_url_server(url, server, sizeof(server));
         for (size_t i = 0; i < sizeof(agents) / sizeof(agents[0]); i++) {
                 size_t length = strlen(agents[i]);
@@ -201,8 +201,7 @@ enum aws_found aws_keys_of_container(const struct aws_asker *asker, struct aws_k
         const char *relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
         const char *full = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
         const char *headers[2] = {NULL, NULL};
-        struct fetch_ask ask = {
-            .method = HTTP_GET, .headers = headers, .proxy = "", .timeout_ms = 5000};
+        struct fetch_ask ask = {.method = HTTP_GET, .headers = headers, .timeout_ms = 5000};
         struct fetch_answer answer = {0};
         enum aws_found found = AWS_FOUND;
         char *url = NULL;
@@ -210,7 +209,7 @@ enum aws_found aws_keys_of_container(const struct aws_asker *asker, struct aws_k
 
         if (!relative && !full)
                 return AWS_NONE;
-        if (!relative && !is_agents(full)) {
+        if (!relative && !is_agents(full) && !fetch_auth_is_private(full)) {
                 fetch_cause_set(cause, FETCH_DENIED,
                                 "AWS_CONTAINER_CREDENTIALS_FULL_URI: neither https, nor this "
                                 "machine, nor an agent of AWS");
@@ -221,6 +220,7 @@ enum aws_found aws_keys_of_container(const struct aws_asker *asker, struct aws_k
         if (agent_header(&header, cause)) {
                 headers[0] = header;
                 ask.url = url;
+                ask.proxy = is_agents(url) ? DIRECTLY : asker->proxy;
                 fetch_ask(asker->loop, &ask, asker->cancelled, &answer);
                 if (answer.status != 200 ||
                     !aws_keys_parse_json(answer.body, answer.length, time(NULL), ret))
@@ -253,7 +253,7 @@ static void ask_instance(const struct aws_asker *asker, enum http_method method,
         const char *server = instance_server();
         int end = (int)strlen(server);
         struct fetch_ask ask = {
-            .method = method, .headers = headers, .proxy = "", .timeout_ms = AWS_INSTANCE_MS};
+            .method = method, .headers = headers, .timeout_ms = AWS_INSTANCE_MS, .proxy = DIRECTLY};
         char *url = NULL;
 
         while (end > 0 && server[end - 1] == '/')

@@ -33,8 +33,7 @@ struct aws_asker {
         struct http_loop *loop;
         const atomic_bool *cancelled; /* or NULL */
         const char *region;           /* of STS */
-        const char *proxy;            /* of STS, as of struct fetch_origin; agents of this machine
-                                       * and the instance's service are asked by none */
+        const char *proxy;            /* to STS, and to what is not beside us; as of fetch_origin */
 };
 
 enum aws_found aws_keys_of_environment(struct aws_keys *ret, struct fetch_cause *cause);

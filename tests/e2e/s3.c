@@ -160,6 +160,17 @@ static void mount_bucket(const char *url)
         world_mount(&world, "--origin", url, "--retries", "2");
 }
 
+/* The server is the endpoint of the section, with more keys. */
+static void mount_section(const char *keys)
+{
+        world_text(in_world("node.conf"),
+                   "[origin \"a\"]\nurl = s3://bucket/{sha256}\n"
+                   "endpoint = http://127.0.0.1:%d\n%s",
+                   port, keys);
+        chmod(in_world("node.conf"), 0600);
+        world_mount(&world, "-c", in_world("node.conf"));
+}
+
 static void unmount(void)
 {
         world_unmount(&world);
@@ -173,12 +184,7 @@ static void keys_of_the_environment(void)
         const char *path;
 
         set_keys("test:tester", "testing");
-        world_text(in_world("node.conf"),
-                   "[origin \"a\"]\nurl = s3://bucket/{sha256}\n"
-                   "endpoint = http://127.0.0.1:%d\nregion = us-east-1\n",
-                   port);
-        chmod(in_world("node.conf"), 0600);
-        world_mount(&world, "-c", in_world("node.conf"));
+        mount_section("region = us-east-1\n");
         path = next_asset();
         cr_expect_eq(stat(path, &st), 0);
         cr_expect_eq(st.st_size, LARGE);
@@ -236,6 +242,7 @@ static void web_identity(void)
         unmount();
 }
 
+/* The instance is asked directly, whatever proxy there is. */
 static void container_and_instance(void)
 {
         world_text(in_world("agent"), "Bearer agent\n");
@@ -245,12 +252,10 @@ static void container_and_instance(void)
         cr_expect_eq(world_open(next_asset()), 0);
         cr_expect_eq(asked("GET /-/container 200"), 1);
         unmount();
-        /* A proxy would ask its own instance for its own keys. */
         set("AWS_EC2_METADATA_SERVICE_ENDPOINT", "{}/-/instance/");
-        set("AWS_ENDPOINT_URL_S3", "{}");
-        world_text(in_world("node.conf"),
-                   "[origin \"bucket\"]\nurl = s3://bucket/{sha256}\nproxy = none\n");
-        world_mount(&world, "-c", in_world("node.conf"), "--proxy", "http://127.0.0.1:1");
+        set("http_proxy", "http://127.0.0.1:1"); /* nobody's */
+        mount_section("region = us-east-1\nproxy = none\n");
+        unsetenv("http_proxy");
         cr_expect_eq(world_open(next_asset()), 0);
         cr_expect_eq(world_open(next_asset()), 0);
         cr_expect_eq(asked("security-credentials/the%20role 200"), 1);
