@@ -3,7 +3,7 @@
  * a token. tests/origin/tokens gives these, as an OAuth endpoint that checks signatures and as
  * a metadata server.
  */
-#include "tests/e2e/world.h"
+#include "tests/e2e/real.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -334,6 +334,51 @@ Test(gs, no_credentials)
         cr_expect_eq(world_open(world_path(&it.world, hex)), EACCES);
         cr_expect_eq(world_logged(&it.world, "no credentials: none in"), 1);
         cr_expect_eq(world_logged(&it.world, "metadata server 127.0.0.1:1: "), 1);
+        end(&it);
+}
+
+static void mount_by_proxy(struct storage *it, const struct squid *squid)
+{
+        char path[2 * WORLD_PATH];
+
+        snprintf(path, sizeof(path), "%s/node.conf", it->world.dir);
+        world_text(path, "[origin \"bucket\"]\nurl = gs://private/{sha256}\nproxy = %s\n",
+                   squid->url);
+        world_mount(&it->world, "-c", path, "--proxy", "http://127.0.0.1:1");
+}
+
+/* The bucket and the token endpoint; but not the metadata server, whatever proxies there are. */
+Test(gs, by_a_proxy)
+{
+        struct storage it;
+        struct squid squid;
+        char hex[2][HEX];
+
+        begin(&it);
+        squid_start(&squid, &it.world, false);
+        for (int i = 0; i < 2; i++)
+                world_asset(&it.world, 1000, hex[i]);
+        setenv("GCE_METADATA_HOST", it.metadata, 1);
+        mount_by_proxy(&it, &squid);
+        cr_expect_eq(world_open(world_path(&it.world, hex[0])), 0);
+        cr_expect_eq(lines(&it, "tokens.log", "^gave metadata"), 1);
+        cr_expect_eq(squid_logged(&squid, it.metadata), 0);
+        world_unmount(&it.world);
+
+        make_key(&it, "right");
+        cr_assert_eq(world_shell("cd '%s' && openssl rsa -in right.pem -pubout -out public.pem "
+                                 "2>/dev/null",
+                                 it.world.dir),
+                     0);
+        use_key(&it, "right.json");
+        setenv("GOOGLE_APPLICATION_CREDENTIALS", it.key, 1);
+        mount_by_proxy(&it, &squid);
+        cr_expect_eq(world_open(world_path(&it.world, hex[1])), 0);
+        cr_expect_eq(lines(&it, "tokens.log", "^gave jwt"), 1);
+        cr_expect_eq(squid_logged(&squid, "POST http://127.0.0.1"), 1);
+        cr_expect_geq(squid_logged(&squid, "/private/"), 3);
+        world_unmount(&it.world);
+        squid_stop(&squid);
         end(&it);
 }
 
