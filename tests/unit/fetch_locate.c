@@ -29,8 +29,11 @@ static struct fetch_locator *locator;
 
 static void begin(void)
 {
-        const struct fetch_settings settings = {origins, sizeof(origins) / sizeof(origins[0]),
-                                                catalogs, sizeof(catalogs) / sizeof(catalogs[0])};
+        const struct fetch_settings settings = {
+            .origins = origins,
+            .origin_count = sizeof(origins) / sizeof(origins[0]),
+            .catalogs = catalogs,
+            .catalog_count = sizeof(catalogs) / sizeof(catalogs[0])};
 
         cr_assert_eq(fetch_locator_new(&settings, NULL, &locator), 0);
 }
