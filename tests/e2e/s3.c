@@ -16,7 +16,7 @@
 
 TestSuite(s3, .timeout = 180);
 
-enum { PUBLIC = 15, ASSETS = 20, LARGE = 3000000, SMALL = 1000 };
+enum { PUBLIC = 16, ASSETS = 21, LARGE = 3000000, SMALL = 1000 };
 
 static struct world world;
 static char hex[ASSETS][HEX]; /* the first two are large */
@@ -197,6 +197,30 @@ static void keys_of_the_environment(void)
         unmount();
 }
 
+/* A catalog in a bucket, by its own credential, and in it an asset in one: there is no origin. */
+static void catalog(void)
+{
+        const char *asset = next_asset();
+        int64_t end = now_ms() + SURELY_MS;
+
+        world_text(in_world("catalog.json"),
+                   "{\"assets\": {\"a\": {\"sha256\": \"%s\", \"urls\": [\"s3://bucket/%s\"]}}}",
+                   strrchr(asset, '/') + 1, strrchr(asset, '/') + 1);
+        cr_assert_eq(world_shell("curl -fsS -T '%s' http://127.0.0.1:%d/-/put/bucket/",
+                                 in_world("catalog.json"), port),
+                     0);
+        set_keys("test:tester", "testing");
+        set("AWS_ENDPOINT_URL", "{}");
+        world_mount(&world, "--catalog", "s3://bucket/catalog.json", "--catalog-refresh", "1");
+        while (world_shell("test -L '%s/by-name/a'", world.mnt) != 0 && now_ms() < end)
+                sleep_ms(20);
+        cr_expect_eq(world_open(asset), 0);
+        while (asked("GET /bucket/catalog.json 304") == 0 && now_ms() < end)
+                sleep_ms(20);
+        cr_expect_gt(asked("GET /bucket/catalog.json 304"), 0, "a condition is signed as well");
+        unmount();
+}
+
 /* A wrong secret, the right one, and what a worker cannot do: no reload between. */
 static void profile_that_is_mended(void)
 {
@@ -304,6 +328,7 @@ Test(s3, buckets)
         start_server();
         fill_buckets();
         keys_of_the_environment();
+        catalog();
         profile_that_is_mended();
         web_identity();
         container_and_instance();
