@@ -82,10 +82,10 @@ static void fill_buckets(void)
 {
         fill("bucket", 0, PUBLIC);
         fill("public", PUBLIC, ASSETS);
-        cr_assert_eq(
-            world_shell("curl -fsS -T '%s/%s' 'http://127.0.0.1:%d/-/put/bucket/a+b~%%28%%25%%26/'",
-                        world.files, hex[2], port),
-            0);
+        cr_assert_eq(world_shell("curl -fsS -T '%s/%s' "
+                                 "'http://127.0.0.1:%d/-/put/bucket/a+b~%%28%%25%%26%%20%%C3%%BC/'",
+                                 world.files, hex[2], port),
+                     0);
 }
 
 static void tell_server(const char *word)
@@ -192,7 +192,7 @@ static void keys_of_the_environment(void)
         unmount();
         used++; /* the second large one is for later */
         set_keys("test:tester", "testing");
-        mount_bucket("s3://bucket/a+b~(%&/{sha256}");
+        mount_bucket("s3://bucket/a+b~(%25&%20%C3%BC/{sha256}");
         cr_expect_eq(world_open(next_asset()), 0);
         unmount();
 }
