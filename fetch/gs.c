@@ -21,6 +21,8 @@ static bool has_dot_segment(const char *object)
 {
         _cleanup_free_ char *name = fetch_url_encode_name(object);
 
+        if (!name)
+                return true; /* nobody can tell */
         for (const char *segment = name; segment; segment = strchr(segment, '/')) {
                 segment += *segment == '/';
 

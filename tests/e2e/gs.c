@@ -208,7 +208,7 @@ Test(gs, public_and_stored_compressed)
         zipped_asset(&it, zipped);
         zipped_asset(&it, torn);
         cr_assert_eq(world_shell("cd '%s' && mkdir public zipped && mv %s public &&"
-                                 " mv %s 'public/a%%20b?c' && mv %s zipped/%s.gz",
+                                 " mv %s 'public/a b?c' && mv %s zipped/%s.gz",
                                  it.world.files, plain, odd, zipped, zipped),
                      0);
         snprintf(path, sizeof(path), "%s/public/c.json", it.world.files);

@@ -46,6 +46,8 @@ Test(fetch_gs, no_way_out_of_the_bucket)
         cr_expect(complaint("gs://bucket/../other/a"));
         cr_expect(complaint("gs://bucket/a/./b"));
         cr_expect(complaint("gs://bucket/a//.."));
+        cr_expect(complaint("gs://bucket/%2e%2E/other/a"));
+        cr_expect(complaint("gs://bucket/..%2fother/a"));
         cr_expect(complaint("gs://bucket/a/%2e%2E/b"));
         cr_expect(complaint("gs://bucket/a%2f../b"));
 }
