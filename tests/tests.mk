@@ -119,6 +119,11 @@ build-tsan-unit:
 check-tsan:
 	@setarch -R $(tsan) check-code
 
+# The suites in which no thread is started, neither by a test nor by what it tests. check-tsan
+# has them as well.
+unthreaded := cas_@(digest|inventory|kept|map|pins|quarantine|record)|fetch_@(catalog|cause|header|memory|net|origin|places|plan|proxy|template|url)|fs_@(account|backing|config|memory|metrics|node|node_restart|opener|options|readable|snapshot|status|terminal|watchdog)
+
+check-tsan-unit: export TESTS ?= !($(unthreaded))/*
 check-tsan-unit:
 	@setarch -R $(tsan) check-unit
 
