@@ -266,7 +266,10 @@ Test(supervisor, links_after_a_reload)
 Test(supervisor, silent_client_does_not_hold_the_control_socket)
 {
         struct world world;
+        char connected[2 * WORLD_PATH];
         char output[1024];
+        int64_t deadline = now_ms() + SURELY_MS;
+        int status;
         pid_t silent;
 
         world_begin(&world);
@@ -275,18 +278,17 @@ Test(supervisor, silent_client_does_not_hold_the_control_socket)
         if (silent == 0) {
                 prctl(PR_SET_PDEATHSIG, SIGKILL);
                 world_shell("exec perl -MIO::Socket::UNIX -e '"
-                            "$s = IO::Socket::UNIX->new(Peer => \"%s/control\"); sleep 20'",
-                            world.cache);
+                            "$s = IO::Socket::UNIX->new(Peer => \"%s/control\");"
+                            "mkdir \"%s/connected\"; sleep 20'",
+                            world.cache, world.dir);
                 _exit(0);
         }
-        sleep_ms(300);
+        snprintf(connected, sizeof(connected), "%s/connected", world.dir);
+        while (access(connected, F_OK) != 0 && now_ms() < deadline)
+                sleep_ms(5);
         cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 1);
         cr_expect(strstr(output, "busy"), "%s", output);
-
         /* It is let go after a few seconds. */
-        int64_t deadline = now_ms() + SURELY_MS / 2;
-        int status;
-
         while ((status = world_run(output, sizeof(output), "reload", world.mnt)) == 1 &&
                strstr(output, "busy") && now_ms() < deadline)
                 sleep_ms(100);
