@@ -324,7 +324,9 @@ static struct fetch_auth_pass *replace(struct fetch_auth *auth, const struct fet
         if (!pass && cause->kind == FETCH_CANCELLED)
                 return NULL; /* that was the caller's matter, and nobody else's */
         auth->renewed_ms = fetch_now_ms();
-        auth->failure = pass ? (struct fetch_cause){0} : *cause;
+        auth->failure = (struct fetch_cause){0};
+        if (!pass)
+                auth->failure = *cause;
         return pass;
 }
 
