@@ -171,9 +171,9 @@ Test(proxy, of_a_registry)
         registry_sign(&it.world, "signer", 600);
         registry_give(&it.world, "signer");
         snprintf(text, sizeof(text),
-                 "auth: {token: {realm: \"http://127.0.0.1:%d/free\", service: registry,"
+                 "auth: {token: {realm: \"https://%s/free\", service: registry,"
                  " issuer: signer, rootcertbundle: %s/signer.crt}}",
-                 gate.port, it.world.dir);
+                 gate.server, it.world.dir);
         registry_start(&registry, &it.world, text);
         gate_start(&gate, &it.world, &registry);
         world_asset(&it.world, SIZE, hex);
@@ -182,10 +182,11 @@ Test(proxy, of_a_registry)
         world_text(path,
                    "[origin \"registry\"]\nurl = oci://127.0.0.1:%d/" REPOSITORY "\nproxy = %s\n",
                    registry.port, it.squid.url);
-        world_mount(&it.world, "-c", path);
+        world_mount(&it.world, "-c", path, "--ca", gate.ca);
         cr_expect_eq(world_open(world_path(&it.world, hex)), 0);
         world_unmount(&it.world);
-        cr_expect_eq(squid_logged(&it.squid, "/free?"), 1);
+        snprintf(text, sizeof(text), "CONNECT %s", gate.server);
+        cr_expect_eq(squid_logged(&it.squid, text), 1);
         cr_expect_eq(gate_logged(&gate, "GET /free"), 1);
         snprintf(text, sizeof(text), "http://127.0.0.1:%d/v2/", registry.port);
         cr_expect_geq(squid_logged(&it.squid, text), 3, "the first, the question, the blob");
