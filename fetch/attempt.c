@@ -213,41 +213,6 @@ static void commit(struct fetch_attempt *attempt, struct fetch_cause *ret)
                 fetch_cause_set_disk(ret, -r, "publishing");
 }
 
-/*
- * With the credential that there is now. Where it is refused and there is another one by then, the
- * source goes on at its byte with that one: once, and again as often as it has brought something,
- * since a long download may outlive several.
- */
-static void read_http(struct fetch_attempt *attempt, struct fetch_job *job,
-                      struct fetch_outcome *ret)
-{
-        struct fetch_auth *auth = job->source->auth;
-        struct fetch_auth_pass *pass = NULL;
-
-        if (auth && !(pass = fetch_auth_take(auth, &attempt->cancelled, &ret->cause)))
-                return;
-        for (bool renewed = false;; renewed = true) {
-                uint64_t before = fetch_source_position(job);
-                struct fetch_auth_pass *next = NULL;
-                struct fetch_cause why = {0};
-
-                job->pass = pass;
-                fetch_http_source(job, ret);
-                if (auth && fetch_auth_has_refused(pass, ret->cause.status) &&
-                    (!renewed || fetch_source_position(job) > before))
-                        next = fetch_auth_renew(auth, pass, job->source->url, &attempt->cancelled,
-                                                &why);
-                if (why.kind != FETCH_OK)
-                        ret->cause = why;
-                if (!next)
-                        break;
-                fetch_auth_pass_unref(pass);
-                pass = next;
-                *ret = (struct fetch_outcome){.anew = ret->anew, .joined = ret->joined};
-        }
-        fetch_auth_pass_unref(pass);
-}
-
 static void read_source(struct fetch_attempt *attempt, struct fetch_candidate *candidate,
                         struct fetch_outcome *ret)
 {
@@ -260,7 +225,7 @@ static void read_source(struct fetch_attempt *attempt, struct fetch_candidate *c
                 break;
         case FETCH_SCHEME_HTTP:
         case FETCH_SCHEME_HTTPS:
-                read_http(attempt, &job, ret);
+                fetch_http_source_as(&job, &attempt->cancelled, ret);
                 break;
         default:
                 fetch_cause_set(&ret->cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");

@@ -53,6 +53,11 @@ struct fetch_outcome {
  * right is for cas_ingest_commit() to say.
  */
 void fetch_http_source(const struct fetch_job *job, struct fetch_outcome *ret);
+
+/* The same with the credential that the source needs, if any: where that is refused, it goes on at
+ * its byte with a new one. */
+void fetch_http_source_as(struct fetch_job *job, const atomic_bool *cancelled,
+                          struct fetch_outcome *ret);
 void fetch_file_source(const struct fetch_job *job, struct fetch_outcome *ret);
 
 /* The first byte of the asset that the flight does not have. */
