@@ -123,7 +123,7 @@ int fetch_auth_init(struct fetch_auth *auth, const struct fetch_auth_kind *kind,
         auth->kind = kind;
         auth->making = false;
         auth->pass = NULL;
-        auth->failure = (struct fetch_cause){0};
+        auth->failure = auth->bad_luck = (struct fetch_cause){0};
         auth->renewed_ms = auth->failed_ms = INT64_MIN / 2;
         auth->url = strdup(url);
         if (!auth->url)
@@ -202,18 +202,28 @@ static bool is_usable(const struct fetch_auth_pass *pass, const struct fetch_aut
         return pass && pass != refused && !has_expired(pass);
 }
 
-/* true: it is the caller's to make one. false: *ret is what there is, or NULL: nobody wants it. */
+/*
+ * true: it is the caller's to make one. false: *ret is what there is, or NULL after the cause was
+ * set: nobody wants it, or who has just tried had no luck, and a queue of those that try one after
+ * the other would be of no use to anybody.
+ */
 static bool become_maker(struct fetch_auth *auth, const struct fetch_auth_call *call,
-                         const struct fetch_auth_pass *refused, struct fetch_auth_pass **ret)
+                         const struct fetch_auth_pass *refused, struct fetch_auth_pass **ret,
+                         struct fetch_cause *cause)
 {
         bool mine = false;
+        bool waited = false;
 
         *ret = NULL;
         pthread_mutex_lock(&auth->lock);
-        while (auth->making && !is_usable(auth->pass, refused) && !is_cancelled(call))
+        while (auth->making && !is_usable(auth->pass, refused) && !is_cancelled(call)) {
                 wait_a_moment(auth);
+                waited = true;
+        }
         if (is_cancelled(call)) {
-                mine = false;
+                fetch_cause_set(cause, FETCH_CANCELLED, "cancelled");
+        } else if (waited && !auth->making && !auth->pass && auth->bad_luck.kind != FETCH_OK) {
+                *cause = auth->bad_luck;
         } else if (auth->making) {
                 *ret = fetch_auth_pass_ref(auth->pass);
         } else {
@@ -224,10 +234,15 @@ static bool become_maker(struct fetch_auth *auth, const struct fetch_auth_call *
         return mine;
 }
 
-/* Of the one who makes it: the pass that counts from now on, or NULL. */
-static void end_making(struct fetch_auth *auth, struct fetch_auth_pass *pass)
+/* Of the one who makes it: the pass that counts from now on, or NULL. That its own caller has gone
+ * is no failure. */
+static void end_making(struct fetch_auth *auth, struct fetch_auth_pass *pass,
+                       const struct fetch_cause *cause)
 {
         pthread_mutex_lock(&auth->lock);
+        auth->bad_luck = (struct fetch_cause){0};
+        if (!pass && cause->kind != FETCH_CANCELLED)
+                auth->bad_luck = *cause;
         if (auth->pass != pass) {
                 fetch_auth_pass_unref(auth->pass);
                 auth->pass = fetch_auth_pass_ref(pass);
@@ -268,22 +283,15 @@ static struct fetch_auth_pass *look_after(struct fetch_auth *auth,
         return make(auth, call, cause);
 }
 
-static void set_cancelled(struct fetch_cause *cause)
-{
-        fetch_cause_set(cause, FETCH_CANCELLED, "cancelled");
-}
-
 struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, const atomic_bool *cancelled,
                                         struct fetch_cause *cause)
 {
         const struct fetch_auth_call call = {NULL, cancelled};
         struct fetch_auth_pass *pass;
 
-        if (become_maker(auth, &call, NULL, &pass)) {
+        if (become_maker(auth, &call, NULL, &pass, cause)) {
                 pass = look_after(auth, &call, pass, cause);
-                end_making(auth, pass);
-        } else if (!pass) {
-                set_cancelled(cause);
+                end_making(auth, pass, cause);
         }
         return pass;
 }
@@ -337,11 +345,9 @@ struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
         const struct fetch_auth_call call = {url, cancelled};
         struct fetch_auth_pass *next;
 
-        if (become_maker(auth, &call, pass, &next)) {
+        if (become_maker(auth, &call, pass, &next, cause)) {
                 next = replace(auth, &call, pass, next, cause);
-                end_making(auth, next);
-        } else if (!next) {
-                set_cancelled(cause);
+                end_making(auth, next, cause);
         }
         if (next && !says_the_same(next, pass))
                 return next;

@@ -75,17 +75,19 @@ struct fetch_auth {
         pthread_cond_t made;
         bool making;                  /* lock */
         struct fetch_auth_pass *pass; /* lock; the last one made, or NULL */
-        int64_t
-            renewed_ms; /* whoever makes one; when a refused one was last replaced, or tried to */
-        struct fetch_cause failure; /* whoever makes one; why that failed, or FETCH_OK */
-        int64_t failed_ms; /* whoever makes one; when one that was to be renewed could not be */
+        struct fetch_cause bad_luck;  /* lock; why the last one could not be made, or FETCH_OK */
+        /* Of whoever makes one: */
+        int64_t renewed_ms;         /* when a refused one was last replaced, or tried to */
+        struct fetch_cause failure; /* why that failed, or FETCH_OK */
+        int64_t failed_ms;          /* when one that was to be renewed could not be */
 };
 
 /* `url` is copied. -ENOMEM: nothing is to be destroyed. */
 int fetch_auth_init(struct fetch_auth *auth, const struct fetch_auth_kind *kind, const char *url);
 void fetch_auth_free(struct fetch_auth *auth); /* accepts NULL */
 
-/* A pass, to be given back by unref; NULL after the cause was set: FETCH_DENIED, or
+/* A pass, to be given back by unref; NULL after the cause was set: FETCH_DENIED; what it is where
+ * whoever gives it out cannot be reached, or has trouble of its own, which is worth another try;
  * FETCH_CANCELLED soon after *cancelled (may be NULL) became true. May wait for a disk or a
  * server: never on the transfer loop's thread. */
 struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, const atomic_bool *cancelled,

@@ -56,6 +56,14 @@ static bool is_fresh(struct fetch_auth *auth, const struct fetch_auth_pass *pass
         return !pass->authorization || is_same_file((struct auth_gs *)auth);
 }
 
+/* What a token endpoint that is there says, or fails to: whether another try may be worth it. */
+static enum fetch_kind kind_of(const struct fetch_answer *answer)
+{
+        if (answer->status == 0)
+                return answer->cause.kind;
+        return answer->status >= 500 || answer->status == 429 ? FETCH_ORIGIN_FAILED : FETCH_DENIED;
+}
+
 /* Takes the token out of an answer; false after the cause was set. `whose` says who answered. */
 static bool take_answer(const struct fetch_answer *answer, const char *whose, char **ret_token,
                         int64_t *ret_life_s, struct fetch_cause *cause)
@@ -107,6 +115,8 @@ static bool ask_endpoint(struct auth_gs *gs, const struct fetch_adc *adc, const 
         fetch_auth_forget(body);
         snprintf(whose, sizeof(whose), "credentials %s: token", path);
         ok = take_answer(&answer, whose, ret_token, ret_life_s, cause);
+        if (!ok)
+                cause->kind = kind_of(&answer);
         fetch_answer_free(&answer);
         return ok;
 }

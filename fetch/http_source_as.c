@@ -27,6 +27,9 @@ static struct fetch_auth_pass *renew(struct fetch_job *job, const atomic_bool *c
         }
         if (why.kind != FETCH_OK)
                 *ret = why;
+        /* Before that nobody is asked, and the same would be said again. */
+        if (why.kind != FETCH_OK && ret->retry_after_ms < FETCH_AUTH_PAUSE_MS)
+                ret->retry_after_ms = FETCH_AUTH_PAUSE_MS;
         return next;
 }
 

@@ -344,7 +344,7 @@ static void mount_by_proxy(struct storage *it, const struct squid *squid)
         snprintf(path, sizeof(path), "%s/node.conf", it->world.dir);
         world_text(path, "[origin \"bucket\"]\nurl = gs://private/{sha256}\nproxy = %s\n",
                    squid->url);
-        world_mount(&it->world, "-c", path, "--proxy", "http://127.0.0.1:1");
+        world_mount(&it->world, "-c", path, "--proxy", "http://127.0.0.1:1", "--retries=3");
 }
 
 /* The bucket and the token endpoint; but not the metadata server, whatever proxies there are. */
@@ -372,10 +372,12 @@ Test(gs, by_a_proxy)
                      0);
         use_key(&it, "right.json");
         setenv("GOOGLE_APPLICATION_CREDENTIALS", it.key, 1);
+        knob(&it, "busy", 2); /* which is no credential's fault */
         mount_by_proxy(&it, &squid);
         cr_expect_eq(world_open(world_path(&it.world, hex[1])), 0);
+        cr_expect_eq(lines(&it, "tokens.log", "^busy"), 2);
         cr_expect_eq(lines(&it, "tokens.log", "^gave jwt"), 1);
-        cr_expect_eq(squid_logged(&squid, "POST http://127.0.0.1"), 1);
+        cr_expect_geq(squid_logged(&squid, "POST http://127.0.0.1"), 1);
         cr_expect_geq(squid_logged(&squid, "/private/"), 3);
         world_unmount(&it.world);
         squid_stop(&squid);

@@ -91,6 +91,7 @@ Test(fetch_auth, file_is_read_when_it_has_changed)
 struct counting {
         struct fetch_auth auth;
         atomic_int made;
+        atomic_int tried;
         atomic_bool waits;
         atomic_bool fails;
         int life_s; /* 0: for ever */
@@ -102,6 +103,7 @@ static bool count_make(struct fetch_auth *auth, const struct fetch_auth_call *ca
 {
         struct counting *counting = (struct counting *)auth;
 
+        atomic_fetch_add(&counting->tried, 1);
         while (atomic_load(&counting->waits))
                 usleep(1000);
         if (atomic_load(&counting->fails)) {
@@ -160,6 +162,29 @@ Test(fetch_auth, one_is_made_for_all_that_wait, .timeout = 20)
                 fetch_auth_pass_unref(pass);
         }
         cr_expect_eq(atomic_load(&counting.made), 1);
+        fetch_auth_free(&counting.auth);
+}
+
+/* Else the last of them would wait for as many timeouts as there are flights. */
+Test(fetch_auth, who_waits_for_one_that_cannot_be_made_does_not_try_as_well, .timeout = 20)
+{
+        struct counting counting;
+        pthread_t threads[16];
+
+        count_begin(&counting, 0);
+        atomic_store(&counting.waits, true);
+        atomic_store(&counting.fails, true);
+        for (int i = 0; i < 16; i++)
+                cr_assert_eq(pthread_create(&threads[i], NULL, take_one, &counting), 0);
+        usleep(300000);
+        atomic_store(&counting.waits, false);
+        for (int i = 0; i < 16; i++) {
+                void *pass = NULL;
+
+                pthread_join(threads[i], &pass);
+                cr_expect_null(pass);
+        }
+        cr_expect_lt(atomic_load(&counting.tried), 8, "%d", atomic_load(&counting.tried));
         fetch_auth_free(&counting.auth);
 }
 
