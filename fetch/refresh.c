@@ -294,17 +294,21 @@ static void take_body(struct source *source)
         source->is_copy = false;
 }
 
-/* Was the credential refused, and is there another one? It will be tried at once, once. */
+/* Was the credential refused, and is there another one? It will be tried at once, once. Where one
+ * could not be made, that is the cause; where there is no other, the refusal stays it. */
 static bool renew(struct source *source)
 {
         struct refresh_get *get = &source->get;
         struct fetch_auth_pass *next;
+        struct fetch_cause cause = {0};
 
         if (!fetch_auth_has_refused(get->pass, get->cause.status) || source->renewed)
                 return false;
-        next = fetch_auth_renew(source->location.auth, get->pass, source->location.url, NULL,
-                                &get->cause);
+        next =
+            fetch_auth_renew(source->location.auth, get->pass, source->location.url, NULL, &cause);
         fetch_auth_pass_unref(next);
+        if (cause.kind != FETCH_OK)
+                get->cause = cause;
         source->renewed = next;
         source->due_ms = next ? 0 : source->due_ms;
         return next;

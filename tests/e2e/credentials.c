@@ -150,7 +150,7 @@ Test(credentials, fault_17_token_stays_with_its_host)
         world_end(&world);
 }
 
-/* A catalog's credential is asked for, missed, and taken once it is there. */
+/* A catalog's credential is asked for, missed, refused, and taken once it is the right one. */
 Test(credentials, of_a_catalog)
 {
         struct world world;
@@ -173,6 +173,12 @@ Test(credentials, of_a_catalog)
         while (world_logged(&world, "event=catalog-unreachable") == 0 && now_ms() < end)
                 sleep_ms(50);
         cr_expect(world_logged(&world, "token-file") > 0);
+        replace_secret("not-" TOKEN "\n");
+        while (world_shell("grep -qF 'HTTP 401' '%s/.assetfs/status.json'", world.mnt) != 0 &&
+               now_ms() < end)
+                sleep_ms(50);
+        cr_expect(now_ms() < end, "what is wrong is said");
+        cr_expect_eq(world_logged(&world, "event=catalog-refused"), 0, "none has come");
         replace_secret(TOKEN "\n");
         while (world_shell("test -L '%s/by-name/a'", world.mnt) != 0 && now_ms() < end)
                 sleep_ms(50);
