@@ -219,18 +219,13 @@ static void read_source(struct fetch_attempt *attempt, struct fetch_candidate *c
         struct fetch_job job = job_for(attempt, candidate);
 
         *ret = (struct fetch_outcome){0};
-        switch (fetch_url_scheme(candidate->source.url)) {
-        case FETCH_SCHEME_FILE:
-                fetch_file_source(&job, ret);
-                break;
-        case FETCH_SCHEME_HTTP:
-        case FETCH_SCHEME_HTTPS:
-                fetch_http_source_as(&job, &attempt->cancelled, ret);
-                break;
-        default:
-                fetch_cause_set(&ret->cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");
+        if (candidate->source.why) {
+                fetch_cause_set(&ret->cause, FETCH_ORIGIN_FAILED, "%s", candidate->source.why);
                 ret->cause.final = true;
-                break;
+        } else if (fetch_url_scheme(candidate->source.url) == FETCH_SCHEME_FILE) {
+                fetch_file_source(&job, ret);
+        } else {
+                fetch_http_source_as(&job, &attempt->cancelled, ret);
         }
         fetch_url_redact(candidate->source.url, ret->cause.source, sizeof(ret->cause.source));
 }

@@ -42,8 +42,10 @@ int fetch_gs_check(const char *url, const char **ret_why)
 
         if (bucket[length] != '/' && bucket[length] != '\0')
                 why = "the bucket's name has other than a-z, 0-9, '-', '_' and '.'";
-        else if (length < BUCKET_MIN || length > BUCKET_MAX)
+        else if (length == 0)
                 why = "no bucket in the gs:// URL";
+        else if (length < BUCKET_MIN || length > BUCKET_MAX)
+                why = "the bucket's name has less than 3 letters, or too many";
         else if (strspn(bucket, ".-_") > 0)
                 why = "the bucket's name begins with neither a letter nor a digit";
         else if (bucket[length] == '\0' || bucket[length + 1] == '\0')

@@ -215,6 +215,20 @@ static int check(const char *url, const struct cas_digest *digest, const char **
         return -EINVAL;
 }
 
+/* Settings were looked at when they were read; the environment was not. */
+static int check_server(const char *url, const char *http_url, const char **ret_why)
+{
+        enum fetch_scheme scheme = fetch_url_scheme(http_url);
+
+        if (scheme == FETCH_SCHEME_HTTP || scheme == FETCH_SCHEME_HTTPS)
+                return 0;
+        *ret_why = fetch_url_scheme(url) == FETCH_SCHEME_GS
+                       ? "STORAGE_EMULATOR_HOST is not https://HOST[:PORT], or http://"
+                       : "AWS_ENDPOINT_URL_S3, or AWS_ENDPOINT_URL, is not https://HOST[:PORT], "
+                         "or http://";
+        return -EINVAL;
+}
+
 int fetch_locate(struct fetch_locator *locator, const struct fetch_origin *origin, const char *url,
                  const struct cas_digest *digest, struct fetch_location *ret, const char **ret_why)
 {
@@ -232,7 +246,9 @@ int fetch_locate(struct fetch_locator *locator, const struct fetch_origin *origi
         ret->url = http_url_of(settings, url, digest);
         if (!ret->url)
                 return -ENOMEM;
-        if (by_place || fetch_auth_files_has(&settings->files))
+        if (by_place)
+                r = check_server(url, ret->url, ret_why);
+        if (r == 0 && (by_place || fetch_auth_files_has(&settings->files)))
                 r = take_auth(locator, settings, url, ret->url, &ret->auth, ret_why);
         if (r < 0) {
                 free(ret->url);

@@ -9,15 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What leads nowhere stays as it is, and is told as the source that cannot be read. */
+/* What leads nowhere stays as it is, and *ret_why (else NULL) is told of it. */
 static int locate(const struct fetch_origins *origins, const struct fetch_origin *origin,
-                  const char *url, const struct cas_digest *digest, struct fetch_location *ret)
+                  const char *url, const struct cas_digest *digest, struct fetch_location *ret,
+                  const char **ret_why)
 {
-        const char *why;
-        int r = fetch_locate(origins->locator, origin, url, digest, ret, &why);
+        int r = fetch_locate(origins->locator, origin, url, digest, ret, ret_why);
 
-        if (r != -EINVAL)
+        if (r != -EINVAL) {
+                *ret_why = NULL;
                 return r;
+        }
         *ret = (struct fetch_location){.url = strdup(url)};
         return ret->url ? 0 : -ENOMEM;
 }
@@ -34,8 +36,9 @@ static bool append(const struct fetch_origins *origins, const struct fetch_origi
                    size_t *count)
 {
         struct fetch_location location;
+        const char *why;
 
-        if (!url || locate(origins, origin, url, digest, &location) < 0)
+        if (!url || locate(origins, origin, url, digest, &location, &why) < 0)
                 return false;
         for (size_t i = 0; i < *count; i++) {
                 if (strcmp(sources[i].url, location.url) == 0 &&
@@ -50,7 +53,7 @@ static bool append(const struct fetch_origins *origins, const struct fetch_origi
                 }
         }
         sources[(*count)++] =
-            (struct fetch_source){location.url, location.auth, location.proxy, origin != NULL};
+            (struct fetch_source){location.url, location.auth, location.proxy, origin != NULL, why};
         return true;
 }
 

@@ -20,6 +20,7 @@ struct fetch_source {
         struct fetch_auth *auth; /* that the asking needs, or NULL */
         const char *proxy;       /* as of struct fetch_origin */
         bool is_origins;         /* named by the operator, and not by a catalog alone */
+        const char *why;         /* it leads nowhere (a fixed string), or NULL */
 };
 
 /* A list, perhaps empty, that ends with a NULL url; free it with fetch_sources_free(). NULL

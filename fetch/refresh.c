@@ -63,7 +63,7 @@ static void tell(struct fetch_refresh *refresh, const struct source *source,
 {
         _cleanup_catalog_ struct fetch_catalog *now = fetch_catalogs_now(refresh->config.catalogs);
         struct fetch_refresh_report report = {event, source->text->path, why,
-                                              fetch_catalog_asset_count(now)};
+                                              fetch_catalog_asset_count(now), source->here};
 
         refresh->config.report(refresh->config.arg, &report);
 }

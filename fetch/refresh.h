@@ -31,6 +31,7 @@ struct fetch_refresh_report {
         const char *url; /* without secrets */
         const char *why; /* of the failures, quotable; else "" */
         size_t assets;   /* of all catalogs together */
+        bool here;       /* some version of it is in force */
 };
 
 /* One of them, as it is seen from outside. */

@@ -365,19 +365,17 @@ static enum step next_step(struct question *question)
                 fetch_cause_set(&question->worst, FETCH_STALLED, "no answer about the size");
                 return STEP_NONE;
         }
-        for (const char *url; (url = question->sources[question->at].url); question->at++) {
+        for (; question->sources[question->at].url; question->at++) {
+                const struct fetch_source *source = &question->sources[question->at];
                 struct fetch_cause cause = {0};
-                enum fetch_scheme scheme = fetch_url_scheme(url);
 
-                if (scheme == FETCH_SCHEME_FILE)
+                if (!source->why && fetch_url_scheme(source->url) == FETCH_SCHEME_FILE)
                         return STEP_FILE;
                 if (question->refused)
                         return STEP_RENEW;
-                if (scheme == FETCH_SCHEME_HTTP || scheme == FETCH_SCHEME_HTTPS)
-                        return question->sources[question->at].auth && !question->pass
-                                   ? STEP_PASS
-                                   : STEP_TRANSFER;
-                fetch_cause_set(&cause, FETCH_ORIGIN_FAILED, "this scheme cannot be read");
+                if (!source->why)
+                        return source->auth && !question->pass ? STEP_PASS : STEP_TRANSFER;
+                fetch_cause_set(&cause, FETCH_ORIGIN_FAILED, "%s", source->why);
                 fetch_cause_merge(&question->worst, &cause);
         }
         if (question->worst.kind == FETCH_OK)

@@ -32,6 +32,9 @@ static int check_repository(const char *url, const char **ret_why)
         return fetch_url_check(url, &scheme, ret_why) < 0 ? -EINVAL : fetch_oci_check(url, ret_why);
 }
 
+static const char cannot_be_read[] =
+    "only http://, https://, gs://, s3://, oci:// and file:// can be read";
+
 int fetch_template_check(const char *template_url, const char **ret_why)
 {
         static const struct cas_digest sample;
@@ -40,7 +43,10 @@ int fetch_template_check(const char *template_url, const char **ret_why)
         if (fetch_url_scheme(template_url) == FETCH_SCHEME_OCI)
                 return check_repository(template_url, ret_why);
         if (!strstr(template_url, MARK)) {
-                *ret_why = "no {sha256} in it";
+                *ret_why = strstr(template_url, "://") &&
+                                   fetch_url_scheme(template_url) == FETCH_SCHEME_OTHER
+                               ? cannot_be_read
+                               : "no {sha256} in it";
                 return -EINVAL;
         }
 
@@ -61,7 +67,7 @@ int fetch_template_check(const char *template_url, const char **ret_why)
         if (r < 0)
                 return r;
         if (scheme == FETCH_SCHEME_OTHER) {
-                *ret_why = "only http://, https://, gs://, s3://, oci:// and file:// can be read";
+                *ret_why = cannot_be_read;
                 return -EINVAL;
         }
         if (!marks_are_placed(template_url)) {

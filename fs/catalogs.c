@@ -101,8 +101,9 @@ void fs_catalogs_log(void *arg, const struct fetch_refresh_report *report)
                        fs_log_value(url).text, report->assets);
                 break;
         case FETCH_CATALOG_REFUSED:
-                fs_log(LOG_ERR, "event=catalog-refused url=%s cause=%s kept=\"the last good one\"",
-                       fs_log_value(url).text, fs_log_value(why).text);
+                fs_log(LOG_ERR, "event=catalog-refused url=%s cause=%s kept=%s",
+                       fs_log_value(url).text, fs_log_value(why).text,
+                       report->here ? "\"the last good one\"" : "none");
                 break;
         case FETCH_CATALOG_UNREACHABLE:
                 fs_log(LOG_WARNING, "event=catalog-unreachable url=%s cause=%s",

@@ -269,17 +269,20 @@ static bool may_have_credential(const struct fetch_origin *origin)
                is_of(origin, FETCH_SCHEME_OCI) || fetch_auth_is_private(origin->url);
 }
 
+static const char no_secret_there[] = "a credential goes by https:// alone, or to loopback";
+
 /* For the url above it, if it is one that a secret may be sent to. */
 static int set_credential(struct fs_options *options, const char *path, const char **ret,
                           struct fs_why *why)
 {
         const struct fetch_origin *origin = options->asked;
 
-        if (origin->url[0] == '/')
-                return fs_value_refuse(why, origin->url, "a file needs no credential");
+        if (origin->url[0] == '/' || is_of(origin, FETCH_SCHEME_FILE))
+                return refuse_url(why, origin->url, "a file needs no credential");
         if (!may_have_credential(origin))
-                return refuse_url(why, origin->url,
-                                  "a credential goes by https:// alone, or to loopback");
+                return refuse_url(why, origin->url, no_secret_there);
+        if (origin->endpoint && !fetch_auth_is_private(origin->endpoint))
+                return refuse_url(why, origin->endpoint, no_secret_there);
         *ret = path;
         return 0;
 }
@@ -334,6 +337,8 @@ static int set_endpoint(struct fs_options *options, const char *url, struct fs_w
         if ((scheme != FETCH_SCHEME_HTTP && scheme != FETCH_SCHEME_HTTPS) ||
             *fetch_url_behind_authority(url))
                 return refuse_url(why, url, "an endpoint is https://HOST[:PORT], or http://");
+        if (fetch_auth_files_has(&origin->files) && !fetch_auth_is_private(url))
+                return refuse_url(why, url, no_secret_there);
         origin->endpoint = url;
         return 0;
 }

@@ -158,6 +158,23 @@ static int read_lists(const json_t *flights, const json_t *failures, struct fs_s
         return r;
 }
 
+static int read_catalogs(const json_t *catalogs, struct fs_status *ret)
+{
+        ret->catalogs = calloc(json_array_size(catalogs) + 1, sizeof(*ret->catalogs));
+        if (!ret->catalogs)
+                return -ENOMEM;
+        for (size_t i = 0; i < json_array_size(catalogs); i++) {
+                const json_t *object = json_array_get(catalogs, i);
+                const struct fs_status_catalog catalog = {
+                    text_of(object, "url"), text_of(object, "failure"),
+                    json_is_true(json_object_get(object, "here"))};
+
+                if (catalog.url && catalog.failure)
+                        ret->catalogs[ret->catalog_count++] = catalog;
+        }
+        return 0;
+}
+
 static void read_daemon(const json_t *daemon, struct fs_status *ret)
 {
         const json_t *worker = json_object_get(daemon, "worker");
@@ -202,6 +219,8 @@ static int read_document(const json_t *root, struct fs_status *ret, char why[FS_
         int r =
             read_lists(json_object_get(root, "flights"), json_object_get(root, "failures"), ret);
 
+        if (r == 0)
+                r = read_catalogs(json_object_get(root, "catalogs"), ret);
         if (r == -EINVAL)
                 snprintf(why, FS_STATUS_WHY, "a flight or failure without a digest");
         return r;
@@ -245,6 +264,7 @@ void fs_status_free(struct fs_status *status)
                 free(status->flights[i].waiting);
         free(status->flights);
         free(status->failures);
+        free(status->catalogs);
         json_decref(status->document);
         *status = (struct fs_status){0};
 }

@@ -51,6 +51,13 @@ struct fs_status_failure {
         double time; /* unix seconds */
 };
 
+/* One that comes by URL, and is not the newest. */
+struct fs_status_catalog {
+        const char *url;
+        const char *failure;
+        bool here; /* an older one of it */
+};
+
 struct fs_status {
         double time; /* unix seconds, when it was made */
         const char *mountpoint;
@@ -79,6 +86,9 @@ struct fs_status {
         size_t flight_count;
         struct fs_status_failure *failures;
         size_t failure_count;
+
+        struct fs_status_catalog *catalogs;
+        size_t catalog_count;
 
         void *document; /* the strings' owner */
 };

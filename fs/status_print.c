@@ -159,7 +159,11 @@ static void print_daemon(FILE *out, const struct fs_status *status)
         else
                 fprintf(out, "passthrough: no%s%s\n", status->passthrough_cause ? ", " : "",
                         clean(status->passthrough_cause).text);
-        if (status->catalog_stale)
+        for (size_t i = 0; i < status->catalog_count; i++)
+                fprintf(out, "catalog: %s, %s: %s\n", clean(status->catalogs[i].url).text,
+                        status->catalogs[i].here ? "the last good one" : "none yet",
+                        clean(status->catalogs[i].failure).text);
+        if (status->catalog_stale && status->catalog_count == 0)
                 fputs("catalogs: the last good ones, newer ones are broken or do not come\n", out);
 }
 

@@ -30,7 +30,8 @@ Test(fetch_gs, names)
         cr_expect_str_eq(complaint("gs://bucket"), "no object in the gs:// URL");
         cr_expect_str_eq(complaint("gs://bucket/"), "no object in the gs:// URL");
         cr_expect_str_eq(complaint("gs:///object"), "no bucket in the gs:// URL");
-        cr_expect_str_eq(complaint("gs://ab/object"), "no bucket in the gs:// URL");
+        cr_expect_str_eq(complaint("gs://ab/object"),
+                         "the bucket's name has less than 3 letters, or too many");
         cr_expect(strstr(complaint("gs://{sha256}/object"), "has other than"));
         cr_expect(strstr(complaint("gs://Bucket/object"), "has other than"));
         cr_expect(strstr(complaint("gs://bucket:80/object"), "has other than"));

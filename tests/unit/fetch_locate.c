@@ -105,6 +105,16 @@ Test(fetch_locate, a_file_may_be_the_credential_of_a_bucket)
         expect_nowhere(&origins[4], "gs://open/x", "https:// alone");
 }
 
+Test(fetch_locate, what_the_environment_says_of_servers_may_be_none)
+{
+        setenv("STORAGE_EMULATOR_HOST", "ftp://far", 1);
+        expect_nowhere(NULL, "gs://bucket/x", "STORAGE_EMULATOR_HOST");
+        setenv("AWS_ENDPOINT_URL", "far:9000", 1);
+        expect_nowhere(NULL, "s3://elsewhere/x", "AWS_ENDPOINT_URL");
+        unsetenv("STORAGE_EMULATOR_HOST");
+        unsetenv("AWS_ENDPOINT_URL");
+}
+
 Test(fetch_locate, a_proxy_comes_along)
 {
         struct fetch_location location;

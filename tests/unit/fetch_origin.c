@@ -65,6 +65,29 @@ Test(fetch_origin, templates_in_order_and_none_twice)
         fetch_catalogs_free(catalogs);
 }
 
+Test(fetch_origin, what_leads_nowhere_says_why)
+{
+        static const struct fetch_origin list[] = {{.url = "gs://bucket/{sha256}",
+                                                    .endpoint = "http://far",
+                                                    .files = {.token_file = "/t"}},
+                                                   {.url = "https://first/{sha256}"}};
+        struct fetch_catalogs *catalogs = catalogs_with(
+            "{\"assets\": {\"a\": {\"sha256\": \"" LISTED "\", \"url\": \"ftp://a/b\"}}}");
+        struct fetch_origins origins = {catalogs, list, 2, locator_of(list, 2)};
+        struct cas_digest digest;
+
+        cr_assert_eq(cas_digest_parse(LISTED, CAS_DIGEST_HEX, &digest), 0);
+
+        struct fetch_source *sources = fetch_sources(&origins, &digest);
+
+        cr_expect_str_eq(sources[0].why, "this scheme cannot be read");
+        cr_expect(strstr(sources[1].why, "https:// alone"), "%s", sources[1].why);
+        cr_expect_null(sources[2].why);
+        fetch_sources_free(sources);
+        fetch_locator_free(origins.locator);
+        fetch_catalogs_free(catalogs);
+}
+
 Test(fetch_origin, catalog_comes_first)
 {
         struct fetch_catalogs *catalogs = catalogs_with(

@@ -94,6 +94,7 @@ Test(fetch_template, mark_where_it_names_no_file)
 Test(fetch_template, scheme_that_cannot_be_read)
 {
         expect_refused("ftp://host/{sha256}", "http://");
+        expect_refused("docker://host/repository", "oci://");
         expect_refused("ftp://host/{sha256}", "http://");
 }
 

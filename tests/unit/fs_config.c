@@ -143,6 +143,15 @@ Test(fs_config, credentials_stand_behind_a_url_of_https)
         expect_refused("[origin \"a\"]\nurl = http://a/{sha256}\ntoken-file = t",
                        "3: token-file http://a/{sha256}: a credential goes by https:// alone, "
                        "or to loopback");
+        expect_refused("[origin \"a\"]\nurl = file:///{sha256}\ntoken-file = t",
+                       "3: token-file file:///{sha256}: a file needs no credential");
+        expect_refused("[origin \"a\"]\nurl = gs://bucket/{sha256}\ntoken-file = t\n"
+                       "endpoint = http://a",
+                       "4: endpoint http://a: a credential goes by https:// alone, or to loopback");
+        expect_refused("[origin \"a\"]\nurl = s3://bucket/{sha256}\nendpoint = http://a\n"
+                       "netrc-file = t",
+                       "4: netrc-file http://a: a credential goes by https:// alone, or to "
+                       "loopback");
         expect_refused("[origin \"a\"]\nurl = nothing\ntoken-file = t",
                        "2: url nothing: no {sha256} in it");
 }

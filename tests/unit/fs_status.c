@@ -99,6 +99,23 @@ Test(fs_status, on_a_terminal_there_are_bars_and_names)
         free(text);
 }
 
+Test(fs_status, catalogs_that_do_not_come_are_named)
+{
+        char *text =
+            printed("{\"version\": 1, \"daemon\": {\"catalog_stale\": true}, \"catalogs\": ["
+                    "{\"url\": \"https://h/a\", \"here\": true, \"failure\": \"HTTP 503\"},"
+                    "{\"url\": \"https://h/b\", \"here\": true, \"failure\": null}, 7,"
+                    "{\"url\": \"https://h/c\", \"here\": false, \"failure\": \"x\"}]}",
+                    0);
+
+        cr_expect(strstr(text, "\ncatalog: https://h/a, the last good one: HTTP 503\n"
+                               "catalog: https://h/c, none yet: x\n"),
+                  "%s", text);
+        cr_expect_null(strstr(text, "catalogs:"));
+        cr_expect_null(strstr(text, "https://h/b"));
+        free(text);
+}
+
 Test(fs_status, elsewhere_digests_are_whole)
 {
         char *text = printed(full, 0);
