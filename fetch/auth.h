@@ -132,6 +132,10 @@ bool fetch_auth_is_token(const char *text);
 char *fetch_auth_read_file(const char *what, const char *path, struct stat *ret_seen,
                            struct fetch_cause *cause);
 
+/* " (Permission denied)" of a file that our user cannot look at, else "": to stand behind its path
+ * where it was looked for and not found. */
+const char *fetch_auth_unseen(const char *path);
+
 /* Is the file another one than it was, or gone? May wait, for its disk. */
 bool fetch_auth_has_changed(const char *path, const struct stat *seen);
 

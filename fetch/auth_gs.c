@@ -164,8 +164,8 @@ static bool ask_metadata(struct auth_gs *gs, const char *path, const atomic_bool
 
         fetch_ask(gs->loop, &ask, cancelled, &answer);
         snprintf(whose, sizeof(whose),
-                 "not public, and no credentials: none in %s, and metadata server %s",
-                 path ? path : "the environment", host);
+                 "not public, and no credentials: none in %s%s, and metadata server %s",
+                 path ? path : "the environment", path ? fetch_auth_unseen(path) : "", host);
         ok = take_answer(&answer, whose, ret_token, ret_life_s, cause);
         fetch_answer_free(&answer);
         return ok;

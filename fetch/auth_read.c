@@ -49,6 +49,11 @@ static int open_file(const struct fetch_auth_opener *opener, const char *path)
         return errno == EACCES && opener ? opener->open(opener->arg, path) : -errno;
 }
 
+const char *fetch_auth_unseen(const char *path)
+{
+        return access(path, R_OK) < 0 && errno == EACCES ? " (Permission denied)" : "";
+}
+
 char *fetch_auth_read_file_by(const struct fetch_auth_opener *opener, const char *what,
                               const char *path, struct stat *ret_seen, struct fetch_cause *cause)
 {

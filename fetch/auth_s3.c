@@ -192,6 +192,19 @@ static bool repeat(const struct fetch_auth_pass *last, struct fetch_auth_pass *p
         return ok;
 }
 
+static void set_no_keys(struct fetch_cause *cause)
+{
+        bool named;
+        char *path = aws_profile_path(false, &named);
+        const char *unseen = path ? fetch_auth_unseen(path) : "";
+
+        fetch_cause_set(cause, FETCH_DENIED,
+                        "HTTP 403 without credentials, and there are none: not in the "
+                        "environment, a profile%s%s%s, a container or an instance",
+                        *unseen ? " of " : "", *unseen ? path : "", unseen);
+        free(path);
+}
+
 static bool ask_all(struct auth_s3 *s3, const struct fetch_auth_call *call,
                     struct fetch_auth_pass *pass, struct fetch_cause *cause)
 {
@@ -212,9 +225,7 @@ static bool ask_all(struct auth_s3 *s3, const struct fetch_auth_call *call,
         else if (found == AWS_NONE)
                 pass->renew_ms = fetch_now_ms() + NOBODY_MS;
         if (found == AWS_NONE && call->refused) {
-                fetch_cause_set(cause, FETCH_DENIED,
-                                "HTTP 403 without credentials, and there are none: not in the "
-                                "environment, a profile, a container or an instance");
+                set_no_keys(cause);
                 ok = false;
         } else if (found != AWS_FAILED && ok) {
                 *cause = (struct fetch_cause){0};

@@ -271,6 +271,7 @@ void fetch_docker_config_name(const struct fetch_docker_config *config, char *re
         if (!first && !second)
                 snprintf(ret, size, "REGISTRY_AUTH_FILE, which is not set");
         else
-                snprintf(ret, size, "%s%s%s", first ? first : "", first && second ? " or " : "",
-                         second ? second : "");
+                snprintf(ret, size, "%s%s%s%s%s", first ? first : "",
+                         first ? fetch_auth_unseen(first) : "", first && second ? " or " : "",
+                         second ? second : "", second ? fetch_auth_unseen(second) : "");
 }

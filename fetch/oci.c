@@ -56,7 +56,7 @@ int fetch_oci_check(const char *url, const char **ret_why)
         if (strncmp(url, SCHEME, strlen(SCHEME)) != 0 || *rest != '/' || !rest[1])
                 *ret_why = "not oci://registry/repository";
         else if (strchr(rest, '{'))
-                *ret_why = "no {sha256} in it: its blobs are named by digest anyway";
+                *ret_why = "it takes no {sha256}: blobs are named by digest anyway";
         else if (strpbrk(rest, ":@"))
                 *ret_why = "a repository without a tag or digest: all of its blobs are there";
         else if (!is_repository(rest + 1))

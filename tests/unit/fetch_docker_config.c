@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void forget_environment(void)
@@ -166,6 +167,34 @@ Test(fetch_docker_config, files_in_their_order_and_again_when_they_change)
         snprintf(path, sizeof(path), "%s/config.json", dir);
         cr_expect_eq(unlink(path), 0);
         cr_expect_eq(rmdir(dir), 0);
+}
+
+/* What another user keeps for himself is passed by, and named as that. */
+Test(fetch_docker_config, a_home_that_cannot_be_entered)
+{
+        char home[] = "/tmp/assetfs-docker-config-XXXXXX";
+        char name[256];
+        char expected[256];
+        int status = -1;
+        pid_t pid;
+
+        if (geteuid() != 0)
+                cr_skip("only root can be another user");
+        cr_assert_not_null(mkdtemp(home));
+        setenv("HOME", home, 1);
+        snprintf(expected, sizeof(expected), "%s/.docker/config.json (Permission denied)", home);
+        pid = fork();
+        if (pid == 0) {
+                struct fetch_docker_config config;
+
+                if (setresuid(65534, 65534, 65534) < 0 || fetch_docker_config_init(&config) < 0)
+                        _exit(1);
+                fetch_docker_config_name(&config, name, sizeof(name));
+                _exit(strcmp(name, expected) == 0 ? 0 : 2);
+        }
+        cr_assert(pid > 0 && waitpid(pid, &status, 0) == pid);
+        cr_expect_eq(status, 0);
+        cr_expect_eq(rmdir(home), 0);
 }
 
 Test(fetch_docker_config, by_default_below_home)
