@@ -232,6 +232,7 @@ bool fetch_docker_config_find(struct fetch_docker_config *config, const char *re
                 const char *why;
                 char *text;
 
+                config->looked = i + 1;
                 if (!is_there(config, i))
                         continue;
                 text = fetch_auth_read_file("registry logins", config->paths[i], &config->seen[i],
@@ -251,7 +252,7 @@ bool fetch_docker_config_find(struct fetch_docker_config *config, const char *re
 
 bool fetch_docker_config_is_fresh(const struct fetch_docker_config *config)
 {
-        for (int i = 0; i < FETCH_DOCKER_FILES; i++) {
+        for (int i = 0; i < config->looked; i++) {
                 const struct stat *seen = &config->seen[i];
                 const char *path = config->paths[i];
                 struct stat st;

@@ -23,6 +23,7 @@ struct fetch_docker_config {
         char *paths[FETCH_DOCKER_FILES];      /* absolute, or NULL */
         bool named[FETCH_DOCKER_FILES];       /* by a variable that is there for nothing else */
         struct stat seen[FETCH_DOCKER_FILES]; /* when it was read; zeroes: it was not there */
+        int looked; /* at so many, the last time: what stands behind the login does not count */
 };
 
 /* Looks at the environment and opens nothing. -ENOMEM. */

@@ -157,6 +157,11 @@ Test(fetch_docker_config, files_in_their_order_and_again_when_they_change)
         cr_expect_not(fetch_docker_config_is_fresh(&config));
         expect_password(&config, "t:wo:");
         cr_expect(fetch_docker_config_is_fresh(&config));
+
+        fetch_docker_config_free(&config);
+        cr_assert_eq(fetch_docker_config_init(&config), 0);
+        expect_password(&config, "t:wo:");
+        cr_expect(fetch_docker_config_is_fresh(&config), "nobody has looked at the second file");
         put("named", "{");
         cr_expect_not(fetch_docker_config_find(&config, REGISTRY, REPOSITORY, &login, &cause));
         cr_expect_eq(cause.kind, FETCH_DENIED);
