@@ -257,12 +257,13 @@ static struct fetch_auth_pass *renew_early(struct fetch_auth *auth,
                                            const struct fetch_auth_call *call,
                                            struct fetch_auth_pass *pass)
 {
+        const struct fetch_auth_call early = {.cancelled = call->cancelled, .is_early = true};
         struct fetch_cause cause = {0};
         struct fetch_auth_pass *next;
 
         if (fetch_now_ms() < auth->failed_ms + FETCH_AUTH_PAUSE_MS)
                 return pass;
-        next = make(auth, call, &cause);
+        next = make(auth, &early, &cause);
         if (!next) {
                 auth->failed_ms = fetch_now_ms();
                 return pass;
@@ -286,7 +287,7 @@ static struct fetch_auth_pass *look_after(struct fetch_auth *auth,
 struct fetch_auth_pass *fetch_auth_take(struct fetch_auth *auth, const atomic_bool *cancelled,
                                         struct fetch_cause *cause)
 {
-        const struct fetch_auth_call call = {NULL, cancelled};
+        const struct fetch_auth_call call = {.cancelled = cancelled};
         struct fetch_auth_pass *pass;
 
         if (become_maker(auth, &call, NULL, &pass, cause)) {
@@ -342,7 +343,7 @@ struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
                                          const struct fetch_auth_pass *pass, const char *url,
                                          const atomic_bool *cancelled, struct fetch_cause *cause)
 {
-        const struct fetch_auth_call call = {url, cancelled};
+        const struct fetch_auth_call call = {.refused = url, .cancelled = cancelled};
         struct fetch_auth_pass *next;
 
         if (become_maker(auth, &call, pass, &next, cause)) {

@@ -52,6 +52,8 @@ struct fetch_auth_call {
         const char *refused;
         /* Becomes true when nobody wants the pass any more; or NULL. */
         const atomic_bool *cancelled;
+        /* The last pass is still good, and stays where no other one can be made. */
+        bool is_early;
 };
 
 struct fetch_auth_kind {

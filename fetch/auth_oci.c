@@ -1,9 +1,9 @@
 /*
  * Who we are at a registry: first nobody; and once it has refused, whom it then asks for. What a
  * refusal says (a password, or where tokens are given out) holds for the repository from then
- * on. Logins are those of docker's files (fetch/docker_config.h). May not follow a redirect with
- * a secret, nor send one by plain http to another machine, unless the registry itself is
- * spoken to like that.
+ * on, for as long as it leads to anything. Logins are those of docker's files
+ * (fetch/docker_config.h). May not follow a redirect with a secret, nor send one by plain http to
+ * another machine, unless the registry itself is spoken to like that.
  */
 #include "fetch/oci.h"
 
@@ -313,16 +313,20 @@ static bool make_pass(struct auth_oci *oci, const struct fetch_auth_call *call,
 }
 
 /* A wrong password is not sent again and again, by each of many flights: whoever counts such
- * tries would lock the login. */
+ * tries would lock the login. And what has failed is not tried for ever: the registry may ask for
+ * something else by now, which who sends it nothing would never hear. */
 static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
                  struct fetch_auth_pass *pass, struct fetch_cause *cause)
 {
         struct auth_oci *oci = (struct auth_oci *)auth;
 
-        if (!call->refused && oci->failure.kind != FETCH_OK &&
-            fetch_now_ms() < oci->failed_ms + FETCH_AUTH_PAUSE_MS && is_fresh(auth, NULL)) {
-                *cause = oci->failure;
-                return false;
+        if (!call->refused && oci->failure.kind != FETCH_OK && is_fresh(auth, NULL)) {
+                if (fetch_now_ms() < oci->failed_ms + FETCH_AUTH_PAUSE_MS) {
+                        *cause = oci->failure;
+                        return false;
+                }
+                if (!call->is_early)
+                        oci->challenge = (struct fetch_challenge){0};
         }
         fetch_cause_set(cause, FETCH_DENIED, "out of memory for the credential");
         oci->failure = (struct fetch_cause){0};

@@ -314,6 +314,38 @@ static void expect_none(struct world *world, struct registry *registry, const st
         world_unmount(world);
 }
 
+/* That nothing could be had where the registry once sent us says nothing about where it sends us
+ * now: to somebody else, or nowhere, since everybody may read by then. */
+Test(oci, fault_20_registry_asks_for_something_else)
+{
+        struct world world;
+        struct registry registry;
+        char hex[2][HEX];
+        char lines[2 * WORLD_PATH];
+        char server[32];
+
+        world_begin(&world);
+        choose_logins(&world);
+        registry_sign(&world, "one", 3600);
+        snprintf(lines, sizeof(lines),
+                 "auth: {token: {realm: \"http://tokens.example.com/\", service: registry,"
+                 " issuer: signer, rootcertbundle: %s/one.crt}}",
+                 world.dir);
+        registry_start(&registry, &world, lines);
+        for (int i = 0; i < 2; i++)
+                put_asset(&world, 1000, hex[i]);
+        snprintf(server, sizeof(server), "127.0.0.1:%d", registry.port);
+        world_mount(&world, "--origin", origin(server));
+        cr_expect_eq(world_open(world_path(&world, hex[0])), EACCES);
+        registry_stop(&registry);
+        registry_again(&registry, &world, "");
+        sleep_ms(1100); /* for so long it is believed */
+        cr_expect_eq(world_open(world_path(&world, hex[1])), 0);
+        world_unmount(&world);
+        registry_stop(&registry);
+        world_end(&world);
+}
+
 /* Nobody may have tokens here, which are renewed before they are refused; until the one who
  * gives them out wants a login. */
 Test(oci, tokens_for_everybody)
