@@ -324,7 +324,7 @@ static struct fetch_auth_pass *replace(struct fetch_auth *auth, const struct fet
         if (pass && pass != refused && !has_expired(pass))
                 return pass; /* another one has been before us */
         if (fetch_now_ms() < auth->renewed_ms + FETCH_AUTH_PAUSE_MS) {
-                if (!pass || says_the_same(pass, refused))
+                if (auth->failure.kind != FETCH_OK && (!pass || says_the_same(pass, refused)))
                         *cause = auth->failure;
                 return pass;
         }

@@ -225,8 +225,10 @@ Test(fetch_auth, refused_is_renewed_once, .timeout = 20)
         cr_expect_str_eq(counting.refused, "https://host/a");
         cr_assert(second);
         cr_expect_eq(second, same, "the others get what one has got");
+        fetch_cause_set(&cause, FETCH_DENIED, "HTTP 401");
         cr_expect_null(fetch_auth_renew(&counting.auth, second, "https://host/b", NULL, &cause),
                        "a source that refuses all");
+        cr_expect_str_eq(cause.text, "HTTP 401", "there is nothing to add to that");
         cr_expect_eq(atomic_load(&counting.made), 2);
         fetch_auth_pass_unref(first);
         fetch_auth_pass_unref(second);
