@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define ENTRIES_MOST 4096 /* catalogs that come by URL could name buckets without end */
+#define STRANGERS_MOST 4096 /* catalogs that come by URL could name buckets without end */
 
 /* The credential of an origin's files, or of a bucket or repository. */
 struct entry {
@@ -29,7 +29,7 @@ struct fetch_locator {
         struct http_loop *loop;
         pthread_mutex_t lock;
         struct entry *entries; /* lock */
-        size_t entry_count;    /* lock */
+        size_t stranger_count; /* lock; of them, those that the operator said nothing about */
 };
 
 int fetch_locator_new(const struct fetch_settings *settings, struct http_loop *loop,
@@ -97,6 +97,12 @@ static const struct fetch_origin *find(const struct fetch_origin *list, size_t c
         return NULL;
 }
 
+/* Of no origin, and of no catalog's own URL? */
+static bool is_stranger(const struct fetch_origin *settings)
+{
+        return !settings->url;
+}
+
 static const struct fetch_origin *settings_for(const struct fetch_locator *locator, const char *url)
 {
         static const struct fetch_origin none;
@@ -160,7 +166,7 @@ static int new_entry(struct fetch_locator *locator, const struct fetch_origin *s
         }
         entry->next = locator->entries;
         locator->entries = entry;
-        locator->entry_count++;
+        locator->stranger_count += is_stranger(settings);
         *ret = entry;
         return 0;
 }
@@ -183,7 +189,7 @@ static int take_auth(struct fetch_locator *locator, const struct fetch_origin *s
                 if (entry->settings == settings &&
                     (by_files ? !entry->place : entry->place && is_same_place(entry->place, url)))
                         break;
-        if (!entry && locator->entry_count == ENTRIES_MOST) {
+        if (!entry && is_stranger(settings) && locator->stranger_count == STRANGERS_MOST) {
                 *ret_why = "too many buckets and repositories";
                 r = -EINVAL;
         } else if (!entry) {

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,4 +137,22 @@ Test(fetch_locate, a_repository_names_blobs_and_no_catalog)
         cr_expect_eq(
             fetch_locate(locator, NULL, "oci://registry.example/team/image", NULL, &location, &why),
             -EINVAL);
+}
+
+/* A catalog that comes by URL could name them without end. */
+Test(fetch_locate, many_buckets_of_a_catalog_leave_room_for_the_operators)
+{
+        struct fetch_location location;
+        char url[64];
+        const char *why = "";
+        int i = 0;
+
+        do {
+                snprintf(url, sizeof(url), "gs://bucket-%d/x", i);
+        } while (fetch_locate(locator, NULL, url, &digest, &location, &why) == 0 &&
+                 (free(location.url), ++i < 10000));
+        cr_expect_lt(i, 10000);
+        expect_nowhere(NULL, url, "too many");
+        cr_expect(expect(&origins[1], "s3://bucket/first/x", "https://first/"));
+        cr_expect(expect(&origins[0], "https://host/x", "https://host/x"));
 }
