@@ -113,6 +113,16 @@ static void fail(struct source *source, enum fetch_refresh_event event, const ch
         wait_after_failure(source);
 }
 
+/* Nothing came. Where the loop cancels all, that is nobody's failure; but until we are stopped
+ * too, we need not try again and again. */
+static void fail_to_reach(struct source *source, const struct fetch_cause *cause)
+{
+        if (cause->kind == FETCH_CANCELLED)
+                wait_after_failure(source);
+        else
+                fail(source, FETCH_CATALOG_UNREACHABLE, cause->text);
+}
+
 /* true: it had failed before. */
 static bool succeed(struct source *source, bool checked)
 {
@@ -324,13 +334,10 @@ static void take_answer(struct source *source)
         if (again)
                 return;
         source->renewed = false;
-        if (get->cause.kind == FETCH_CANCELLED)
-                return;
-        if (get->cause.kind != FETCH_OK) {
-                fail(source,
-                     get->cause.kind == FETCH_TOO_BIG ? FETCH_CATALOG_REFUSED
-                                                      : FETCH_CATALOG_UNREACHABLE,
-                     get->cause.text);
+        if (get->cause.kind == FETCH_TOO_BIG) {
+                fail(source, FETCH_CATALOG_REFUSED, get->cause.text);
+        } else if (get->cause.kind != FETCH_OK) {
+                fail_to_reach(source, &get->cause);
         } else if (get->unchanged || same_as_before(source)) {
                 drop_came(source);
                 if (succeed(source, true))
@@ -386,7 +393,7 @@ static bool start(struct source *source)
                 fetch_cause_set(&cause, FETCH_ORIGIN_FAILED, "%s", strerror(ENOMEM));
         }
         drop_pass(source);
-        fail(source, FETCH_CATALOG_UNREACHABLE, cause.text);
+        fail_to_reach(source, &cause);
         return false;
 }
 

@@ -3,12 +3,15 @@
  */
 #include "tests/e2e/world.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 TestSuite(catalog_url, .timeout = 90);
@@ -356,6 +359,32 @@ Test(catalog_url, endless_and_slow)
         expect_logged(&world, "larger than 64 MiB");
         cr_expect_eq(world_run(output, sizeof(output), "reload", world.mnt), 0, "%s", output);
         cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* A credential that is still being asked for when the mount ends is no failure to tell. */
+Test(catalog_url, ends_while_a_credential_is_asked_for)
+{
+        struct sockaddr_in here = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        struct pollfd silent = {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), POLLIN, 0};
+        socklen_t length = sizeof(here);
+        struct world world;
+        char url[64];
+
+        cr_assert_eq(bind(silent.fd, (struct sockaddr *)&here, length), 0);
+        cr_assert_eq(listen(silent.fd, 8), 0);
+        cr_assert_eq(getsockname(silent.fd, (struct sockaddr *)&here, &length), 0);
+        snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(here.sin_port));
+        setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+        setenv("AWS_ENDPOINT_URL_S3", url, 1);
+        world_begin(&world);
+        world_mount(&world, "--catalog", "s3://bucket/c.json");
+        cr_assert_eq(poll(&silent, 1, SURELY_MS), 1, "nobody asks");
+        world_unmount(&world);
+        cr_expect_eq(world_logged(&world, "event=catalog-unreachable"), 0);
+        close(silent.fd);
         world.threads = IDLE_THREADS;
         world_end(&world);
 }
