@@ -1,7 +1,9 @@
 /*
  * A thread for what may hang, such as opening a file on a dead NFS server: it does
  * errands one after the other and exists only while there are any. What hangs then
- * holds up the errands behind it, and nobody else.
+ * holds up the errands behind it, and nobody else. Several helpers, where errands wait for several
+ * others: those of one owner stand behind each other, and hold up no other owner's, as long as not
+ * as many owners hang as there are helpers.
  *
  * Threads: give from any, wait from one that is not the helper's.
  */
@@ -33,5 +35,20 @@ bool fetch_helper_give(struct fetch_helper *helper, struct fetch_errand *errand)
 
 /* Until all that was given is done. */
 void fetch_helper_wait(struct fetch_helper *helper);
+
+#define FETCH_HELPERS 4
+
+struct fetch_helpers {
+        pthread_mutex_t lock; /* before that of a helper */
+        struct fetch_helper all[FETCH_HELPERS];
+        const void *owners[FETCH_HELPERS]; /* lock; whose errands it has, while it has any */
+};
+
+/* As of one. */
+void fetch_helpers_init(struct fetch_helpers *helpers);
+void fetch_helpers_destroy(struct fetch_helpers *helpers);
+bool fetch_helpers_give(struct fetch_helpers *helpers, const void *owner,
+                        struct fetch_errand *errand);
+void fetch_helpers_wait(struct fetch_helpers *helpers);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Size questions as chains of steps. A step is a transfer, whose callback on the loop's
  * thread takes the chain further or ends it; or a look at a file, which may hang and is
- * the helper's. Whoever asks only puts the question into a queue.
+ * the helper's; or a credential, for which a server may have to be asked, and which is one of
+ * several helpers'. Whoever asks only puts the question into a queue.
  */
 #include "fetch/size.h"
 
@@ -45,7 +46,8 @@ struct question {
 struct fetch_sizes {
         struct fetch_config config;
         struct http_loop *loop;
-        struct fetch_helper helper;
+        struct fetch_helper helper;   /* of files */
+        struct fetch_helpers helpers; /* of credentials */
 
         pthread_mutex_t lock;
         pthread_cond_t ended;
@@ -69,6 +71,7 @@ int fetch_sizes_new(const struct fetch_config *config, struct http_loop *loop,
         sizes->config = *config;
         sizes->loop = loop;
         fetch_helper_init(&sizes->helper);
+        fetch_helpers_init(&sizes->helpers);
         pthread_mutex_init(&sizes->lock, NULL);
         pthread_cond_init(&sizes->ended, NULL);
         if (cas_map_init(&sizes->map) < 0 ||
@@ -88,6 +91,7 @@ void fetch_sizes_free(struct fetch_sizes *sizes)
         if (sizes->known.map.buckets)
                 fetch_memory_destroy(&sizes->known);
         fetch_helper_destroy(&sizes->helper);
+        fetch_helpers_destroy(&sizes->helpers);
         pthread_cond_destroy(&sizes->ended);
         pthread_mutex_destroy(&sizes->lock);
         free(sizes);
@@ -292,7 +296,7 @@ static void look_at_file(struct fetch_errand *errand)
         go_on(question);
 }
 
-/* On the helper's thread: a credential's file may hang as well. */
+/* On the thread of one of the helpers: a credential's file may hang, or who gives it out. */
 static void take_pass(struct fetch_errand *errand)
 {
         struct question *question =
@@ -335,10 +339,15 @@ static void renew_pass(struct fetch_errand *errand)
         go_on(question);
 }
 
-static void ask_helper(struct question *question, void (*run)(struct fetch_errand *errand))
+/* `auth`: for whose credential; NULL: for a file. */
+static void ask_helper(struct question *question, void (*run)(struct fetch_errand *errand),
+                       const struct fetch_auth *auth)
 {
+        struct fetch_sizes *sizes = question->sizes;
+
         question->errand.run = run;
-        if (fetch_helper_give(&question->sizes->helper, &question->errand))
+        if (auth ? fetch_helpers_give(&sizes->helpers, auth, &question->errand)
+                 : fetch_helper_give(&sizes->helper, &question->errand))
                 return;
         fetch_cause_set_disk(&question->worst, ENOMEM, "size");
         conclude(question);
@@ -391,13 +400,13 @@ static void go_on(struct question *question)
                 conclude(question);
                 break;
         case STEP_FILE:
-                ask_helper(question, look_at_file);
+                ask_helper(question, look_at_file, NULL);
                 break;
         case STEP_PASS:
-                ask_helper(question, take_pass);
+                ask_helper(question, take_pass, question->sources[question->at].auth);
                 break;
         case STEP_RENEW:
-                ask_helper(question, renew_pass);
+                ask_helper(question, renew_pass, question->sources[question->at].auth);
                 break;
         case STEP_TRANSFER:
                 queue(question);
@@ -518,4 +527,5 @@ void fetch_sizes_stop(struct fetch_sizes *sizes)
                 pthread_cond_wait(&sizes->ended, &sizes->lock);
         pthread_mutex_unlock(&sizes->lock);
         fetch_helper_wait(&sizes->helper);
+        fetch_helpers_wait(&sizes->helpers);
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 TestSuite(catalog_url, .timeout = 90);
@@ -363,14 +365,13 @@ Test(catalog_url, endless_and_slow)
         world_end(&world);
 }
 
-/* A credential that is still being asked for when the mount ends is no failure to tell. */
-Test(catalog_url, ends_while_a_credential_is_asked_for)
+/* Who gives out AWS's keys takes connections and says nothing. */
+static struct pollfd begin_silence(void)
 {
         struct sockaddr_in here = {.sin_family = AF_INET,
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         struct pollfd silent = {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), POLLIN, 0};
         socklen_t length = sizeof(here);
-        struct world world;
         char url[64];
 
         cr_assert_eq(bind(silent.fd, (struct sockaddr *)&here, length), 0);
@@ -379,6 +380,15 @@ Test(catalog_url, ends_while_a_credential_is_asked_for)
         snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(here.sin_port));
         setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
         setenv("AWS_ENDPOINT_URL_S3", url, 1);
+        return silent;
+}
+
+/* A credential that is still being asked for when the mount ends is no failure to tell. */
+Test(catalog_url, ends_while_a_credential_is_asked_for)
+{
+        struct pollfd silent = begin_silence();
+        struct world world;
+
         world_begin(&world);
         world_mount(&world, "--catalog", "s3://bucket/c.json");
         cr_assert_eq(poll(&silent, 1, SURELY_MS), 1, "nobody asks");
@@ -386,5 +396,39 @@ Test(catalog_url, ends_while_a_credential_is_asked_for)
         cr_expect_eq(world_logged(&world, "event=catalog-unreachable"), 0);
         close(silent.fd);
         world.threads = IDLE_THREADS;
+        world_end(&world);
+}
+
+/* … nor does it hold up the sizes of what others have. */
+Test(catalog_url, sizes_beside_a_credential_that_hangs)
+{
+        struct pollfd silent = begin_silence();
+        struct world world;
+        char catalog[2 * WORLD_PATH];
+        char origin[2 * WORLD_PATH];
+        char hex[2][HEX];
+        struct stat st;
+        int64_t began;
+        pid_t child;
+
+        world_begin(&world);
+        for (int i = 0; i < 2; i++)
+                world_asset(&world, 1000, hex[i]);
+        snprintf(catalog, sizeof(catalog), "%s/c.json", world.dir);
+        snprintf(origin, sizeof(origin), "file://%s/{sha256}", world.files);
+        world_text(catalog,
+                   "{\"assets\": {\"a\": {\"sha256\": \"%s\", \"urls\": [\"s3://bucket/a\"]}}}",
+                   hex[0]);
+        world_mount(&world, "--catalog", catalog, "--origin", origin);
+        child = fork();
+        if (child == 0)
+                _exit(stat(world_path(&world, hex[0]), &st) < 0);
+        cr_assert_eq(poll(&silent, 1, SURELY_MS), 1, "nobody asks");
+        began = now_ms();
+        cr_expect_eq(stat(world_path(&world, hex[1]), &st), 0);
+        cr_expect_lt(now_ms() - began, 3000, "of the 5 s that the other one may take");
+        world_unmount(&world);
+        waitpid(child, NULL, 0);
+        close(silent.fd);
         world_end(&world);
 }
