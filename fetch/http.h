@@ -72,7 +72,9 @@ struct http_request {
         const char *url;
         unsigned timeout_ms; /* bounds all of it, redirects too; 0: only the rate floor does */
         bool is_origins;     /* the operator named it: as for deny_nets */
-        const char *proxy;   /* for all hops, whatever no_proxy says; "": none; NULL: by config */
+        /* For all hops, whatever no_proxy says; "": none; NULL: by config, but none to this machine
+         * where a secret goes by plain http. */
+        const char *proxy;
         /* For the hops that it is meant for, and for no other; or NULL. A reference is taken. */
         struct fetch_auth_pass *pass;
         /* Every answer is a good one, redirects too, which are not followed. */

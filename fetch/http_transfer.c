@@ -23,13 +23,24 @@ static bool is_operators_choice(const struct http_transfer *transfer, const char
         return transfer->is_origins && transfer->hops == 0 && fetch_url_host_is_address(url);
 }
 
+/* May it carry a secret that is not encrypted, since it goes to this machine alone? To the proxy of
+ * everybody that would be another one. Questions (fetch/ask.h) may, be it in a line or the body. */
+static bool is_for_here(const struct http_transfer *transfer, const char *url)
+{
+        return fetch_url_scheme(url) == FETCH_SCHEME_HTTP && fetch_auth_is_private(url) &&
+               (transfer->any_status ||
+                (transfer->secret && fetch_auth_pass_is_for(transfer->pass, url)));
+}
+
 static const char *proxy_of(const struct http_transfer *transfer, const char *url)
 {
         const struct fetch_proxies *proxies = transfer->config->proxies;
+        const char *proxy;
 
         if (transfer->proxy)
                 return *transfer->proxy ? transfer->proxy : NULL;
-        return proxies ? fetch_proxy_for(proxies, url) : NULL;
+        proxy = proxies ? fetch_proxy_for(proxies, url) : NULL;
+        return proxy && is_for_here(transfer, url) ? NULL : proxy;
 }
 
 /* Is it for us to say which address this hop goes to, and may it not? */

@@ -150,6 +150,27 @@ Test(credentials, fault_17_token_stays_with_its_host)
         world_end(&world);
 }
 
+/* What goes to this machine alone, since it is not encrypted, does not go by everybody's proxy: to
+ * that, it would be another machine. */
+Test(credentials, fault_17_token_for_loopback_goes_by_no_proxy)
+{
+        struct world world;
+        char hex[HEX];
+
+        world_begin(&world);
+        world_nginx(&world);
+        world_asset(&world, 1000, hex);
+        snprintf(config, sizeof(config), "%s/node.conf", world.dir);
+        snprintf(secret, sizeof(secret), "%s/secret", world.dir);
+        world_text(config, "[origin \"o\"]\nurl = http://127.0.0.1:%d/bearer/{sha256}\n%s",
+                   world.http_port, "token-file = secret\n");
+        chmod(config, 0600);
+        replace_secret(TOKEN "\n");
+        world_mount(&world, "-c", config, "--proxy", "http://127.0.0.1:1", "--retries", "0");
+        cr_expect_eq(world_open(world_path(&world, hex)), 0);
+        world_end(&world);
+}
+
 /* A catalog's credential is asked for, missed, refused, and taken once it is the right one. */
 Test(credentials, of_a_catalog)
 {
