@@ -494,7 +494,7 @@ Test(process, failures_are_one_line)
             {"mount"},
             {"mount", "/tmp"},
             {"mount", "--origin", "http://host/no-mark", "/tmp"},
-            {"mount", "--origin", "gs://bucket/{sha256}", "/tmp"},
+            {"mount", "--origin", "gs://bucket", "/tmp"},
             {"mount", "--origin", "http://user:secret@host/{sha256}", "/tmp"},
             {"mount", "--origin", "file:///{sha256}", "--max-asset-size", "8X", "/tmp"},
             {"mount", "--origin", "file:///{sha256}", "-o", "nonsense", "/tmp"},
