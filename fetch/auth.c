@@ -345,11 +345,14 @@ struct fetch_auth_pass *fetch_auth_renew(struct fetch_auth *auth,
 {
         const struct fetch_auth_call call = {.refused = url, .cancelled = cancelled};
         struct fetch_auth_pass *next;
+        struct fetch_cause why = {0}; /* what the caller knows already is not ours to tell */
 
-        if (become_maker(auth, &call, pass, &next, cause)) {
-                next = replace(auth, &call, pass, next, cause);
-                end_making(auth, next, cause);
+        if (become_maker(auth, &call, pass, &next, &why)) {
+                next = replace(auth, &call, pass, next, &why);
+                end_making(auth, next, &why);
         }
+        if (why.kind != FETCH_OK)
+                *cause = why;
         if (next && !says_the_same(next, pass))
                 return next;
         fetch_auth_pass_unref(next);

@@ -179,7 +179,8 @@ static char *copy(const char *text, bool *ok)
 }
 
 /* The last one once more. */
-static bool repeat(const struct fetch_auth_pass *last, struct fetch_auth_pass *pass)
+static bool repeat(const struct fetch_auth_pass *last, struct fetch_auth_pass *pass,
+                   struct fetch_cause *cause)
 {
         bool ok = true;
 
@@ -189,6 +190,8 @@ static bool repeat(const struct fetch_auth_pass *last, struct fetch_auth_pass *p
         pass->session_token = copy(last->session_token, &ok);
         pass->renew_ms = last->renew_ms;
         pass->expires_ms = last->expires_ms;
+        if (!ok)
+                fetch_cause_set(cause, FETCH_DENIED, "out of memory for the credential");
         return ok;
 }
 
@@ -257,7 +260,7 @@ static bool make(struct fetch_auth *auth, const struct fetch_auth_call *call,
         look(seen);
         if (call->refused && s3->last && s3->last->sigv4 && now < s3->believed_ms &&
             now < s3->last->expires_ms && is_fresh(auth, s3->last))
-                return repeat(s3->last, pass);
+                return repeat(s3->last, pass, cause);
         if (!ask_all(s3, call, pass, cause))
                 return false;
         memcpy(s3->seen, seen, sizeof(seen));

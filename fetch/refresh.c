@@ -290,6 +290,14 @@ static bool same_as_before(const struct source *source)
         return source->here && is_body(source, source->text->bytes, source->text->length);
 }
 
+/* The same bytes by another tag: else all of them would come again and again. */
+static void keep_version(struct source *source, const struct cas_kept *body)
+{
+        source->known = *body;
+        source->known.bytes = NULL;
+        source->known.length = 0;
+}
+
 static bool same_as_refused(const struct source *source)
 {
         return is_body(source, source->came.bytes, source->came.length);
@@ -340,6 +348,8 @@ static void take_answer(struct source *source)
                 fail_to_reach(source, &get->cause);
         } else if (get->unchanged || same_as_before(source)) {
                 drop_came(source);
+                if (!get->unchanged)
+                        keep_version(source, &get->body);
                 if (succeed(source, true))
                         tell(source->refresh, source, FETCH_CATALOG_GOOD, "");
         } else if (!get->body.bytes) {
