@@ -20,7 +20,8 @@
 struct entry {
         struct entry *next;
         const struct fetch_origin *settings;
-        char *place; /* "gs://bucket", …; NULL: of the files */
+        char *place;   /* "gs://bucket", …; NULL: of the files */
+        size_t length; /* of it */
         struct fetch_auth *auth;
 };
 
@@ -154,8 +155,9 @@ static int new_entry(struct fetch_locator *locator, const struct fetch_origin *s
         if (!entry)
                 return r;
         entry->settings = settings;
+        entry->length = by_files ? 0 : place_length(url);
         if (!by_files)
-                entry->place = strndup(url, place_length(url));
+                entry->place = strndup(url, entry->length);
         if (by_files || entry->place)
                 r = auth_of(locator, settings, url, http_url, by_files, &entry->auth);
         if (r == 0)
@@ -177,6 +179,7 @@ static int take_auth(struct fetch_locator *locator, const struct fetch_origin *s
                      const char **ret_why)
 {
         bool by_files = fetch_auth_files_has(&settings->files);
+        size_t length = by_files ? 0 : place_length(url);
         struct entry *entry;
         int r = 0;
 
@@ -186,8 +189,8 @@ static int take_auth(struct fetch_locator *locator, const struct fetch_origin *s
         }
         pthread_mutex_lock(&locator->lock);
         for (entry = locator->entries; entry; entry = entry->next)
-                if (entry->settings == settings &&
-                    (by_files ? !entry->place : entry->place && is_same_place(entry->place, url)))
+                if (entry->settings == settings && entry->length == length &&
+                    (by_files || strncasecmp(entry->place, url, length) == 0))
                         break;
         if (!entry && is_stranger(settings) && locator->stranger_count == STRANGERS_MOST) {
                 *ret_why = "too many buckets and repositories";
